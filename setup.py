@@ -1,0 +1,51 @@
+"""Build of the optional compiled modules: every ``src/**/*.pxd`` names a ``.py`` beside it that Cython compiles.
+
+Environment switches:
+    PRONGHORN_PURE=1              build nothing; a pure Python install
+    PRONGHORN_REQUIRE_COMPILED=1  a failed compile is an error (CI, wheels), not a fall-back to pure Python
+    PRONGHORN_SANITIZE=1          AddressSanitizer, UndefinedBehaviorSanitizer and Cython's bounds checks
+"""
+
+import os
+from pathlib import Path
+
+from setuptools import Extension, setup
+
+
+def switched_on(name):
+    return os.environ.get(name, "") not in ("", "0")
+
+
+def extensions():
+    if switched_on("PRONGHORN_PURE"):
+        return []
+    from Cython.Build import cythonize
+
+    sanitize = switched_on("PRONGHORN_SANITIZE")
+    flags = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-g", "-O1"] if sanitize else ["-O3"]
+    link = ["-fsanitize=address,undefined"] if sanitize else []
+    optional = not switched_on("PRONGHORN_REQUIRE_COMPILED")
+    modules = [
+        Extension(
+            ".".join(pxd.relative_to("src").with_suffix("").parts),
+            [str(pxd.with_suffix(".py"))],
+            extra_compile_args=flags,
+            extra_link_args=link,
+            optional=optional,
+        )
+        for pxd in sorted(Path("src").rglob("*.pxd"))
+        if pxd.with_suffix(".py").exists()
+    ]
+    directives = {
+        "language_level": 3,
+        "annotation_typing": False,
+        "binding": False,
+        "boundscheck": sanitize,
+        "wraparound": False,
+        "initializedcheck": False,
+        "cdivision": True,
+    }
+    return cythonize(modules, build_dir="build/cython", compiler_directives=directives, quiet=True)
+
+
+setup(ext_modules=extensions())
