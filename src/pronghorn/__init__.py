@@ -1,0 +1,2 @@
+from pronghorn._version import __version__
+compiled = False

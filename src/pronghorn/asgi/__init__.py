@@ -1,0 +1,1 @@
+"""Events to ASGI messages and back; reaches the network only through ``Stream``."""

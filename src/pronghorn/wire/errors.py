@@ -1,0 +1,23 @@
+"""Whose fault it is, said by the type: here, the peer's.
+
+The application's faults are ``pronghorn.asgi.errors``; what is neither is a defect of ours and stays a traceback.
+"""
+
+from __future__ import annotations
+
+
+class ProtocolError(Exception):
+    """The peer broke HTTP, or a limit: it gets ``status``, and the log gets ``reason``.
+
+    ``status``: int, the response status (RFC 9110 section 15.5). ``reason``: str, one clause for people, free of
+    control characters. ``headers``: pairs of bytes to add to the response.
+    """
+
+    def __init__(self, status: int, reason: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+        super().__init__(status, reason)
+        self.status = status
+        self.reason = reason
+        self.headers = headers
+
+    def __str__(self) -> str:
+        return self.reason

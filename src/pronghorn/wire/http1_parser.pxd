@@ -1,0 +1,110 @@
+cimport cython
+
+from pronghorn.wire.request cimport Request
+from pronghorn.wire.http1_framing cimport settle
+
+# State, of which _next() and what it calls are the only writers:
+#
+#   REQUEST_LINE ──► FIELDS ──► HEAD ─┬─ no body ───────────────────────────────────────────► REQUEST_LINE
+#                                     ├─ Content-Length ──► LENGTH_BODY ──► DATA … END ─────► REQUEST_LINE
+#                                     └─ chunked ──► CHUNK_SIZE ─┬─ size > 0 ► CHUNK_DATA ► CHUNK_END ► CHUNK_SIZE
+#                                                                └─ size = 0 ► TRAILERS ──► END ──► REQUEST_LINE
+#   any ──► FAILED, once a ProtocolError was raised
+
+cdef int _NEED_DATA, _HEAD, _DATA, _END
+cdef int _REQUEST_LINE, _FIELDS, _LENGTH_BODY, _CHUNK_SIZE, _CHUNK_DATA, _CHUNK_END, _TRAILERS, _FAILED
+cdef int _TAB, _LF, _CR, _SP, _COLON, _QUESTION, _SLASH, _SEMICOLON
+cdef int _UNDERSCORE_MARK, _DECODE_MARK
+cdef bytes _METHOD, _PATH, _QUERY, _FIELD_NAME, _FIELD_VALUE, _HEX_VALUE
+cdef dict _METHODS, _NAMES
+cdef int _MOST_EMPTY_LINES, _MOST_CHUNK_LINE, _MOST_CHUNK_DIGITS
+
+
+@cython.final
+cdef class Rules:
+    # limits, in bytes (fields: a count)
+    cdef readonly Py_ssize_t limit_request_line
+    cdef readonly Py_ssize_t limit_request_fields
+    cdef readonly Py_ssize_t limit_request_field_size
+    cdef readonly Py_ssize_t limit_request_head
+    # what else is let through
+    cdef readonly bint permit_unconventional_http_method
+    cdef readonly bint permit_unconventional_http_version
+    cdef readonly bint casefold_http_method
+    cdef readonly bint permit_obsolete_folding
+    cdef readonly bint strip_header_spaces
+    cdef readonly str header_map
+    cdef readonly frozenset forwarder_headers
+
+
+@cython.final
+cdef class Http1Parser:
+    cdef Rules _rules
+    # bytes fed and not consumed: _buffer[_position:]
+    cdef bytes _buffer
+    cdef Py_ssize_t _position
+    # the message in hand
+    cdef int _state
+    cdef Py_ssize_t _head_size
+    cdef int _empty_lines
+    cdef Py_ssize_t _remaining
+    cdef bint _dropped
+    cdef bytes _authority
+    cdef object _error
+    # the payload of the last event
+    cdef readonly Request request
+    cdef readonly bytes data
+    cdef readonly list trailers
+
+    cpdef Py_ssize_t buffered(self)
+    cpdef feed(self, bytes data)
+    cpdef bytes take_rest(self)
+    cpdef int next(self) except -1
+
+    cdef int _next(self) except -1
+    cdef int _next_chunked(self) except -1
+    cdef int _starve(self) except -1
+    cdef _begin_next_message(self)
+    cdef int _finish_head(self) except -1
+
+    @cython.locals(
+        data=bytes, buf="const unsigned char*", methods="const unsigned char*", paths="const unsigned char*",
+        queries="const unsigned char*", size="Py_ssize_t", start="Py_ssize_t", i="Py_ssize_t", method_end="Py_ssize_t",
+        target_start="Py_ssize_t", path_end="Py_ssize_t", target_end="Py_ssize_t", end="Py_ssize_t",
+        marks="unsigned char", request=Request,
+    )
+    cdef int _read_request_line(self) except -1
+    @cython.locals(data=bytes, buf="const unsigned char*", request=Request)
+    cdef Py_ssize_t _read_version(self, Py_ssize_t start) except -1
+    cdef Py_ssize_t _read_odd_version(self, Py_ssize_t start) except -1
+    cdef int _read_method(self, Request request, bytes raw) except -1
+    @cython.locals(data=bytes)
+    cdef int _skip_empty_line(self, Py_ssize_t start) except -1
+    cdef str _odd_first_byte(self, Py_ssize_t start)
+    cdef int _await_request_line(self, Py_ssize_t start, Py_ssize_t size) except -1
+
+    @cython.locals(
+        data=bytes, buf="const unsigned char*", names="const unsigned char*", values="const unsigned char*",
+        size="Py_ssize_t", start="Py_ssize_t", i="Py_ssize_t", name_end="Py_ssize_t", value_start="Py_ssize_t",
+        value_end="Py_ssize_t", most_fields="Py_ssize_t", most_size="Py_ssize_t", marks="unsigned char",
+    )
+    cdef int _read_fields(self, list fields) except -1
+    cdef int _count_head(self, Py_ssize_t size) except -1
+    cdef int _add_field(self, list fields, bytes raw, bytes value, int marks) except -1
+    cdef bint _keeps(self, bytes name) except -1
+    @cython.locals(data=bytes, byte=int)
+    cdef Py_ssize_t _read_odd_field(self, list fields, Py_ssize_t start, Py_ssize_t name_end) except? -1
+    @cython.locals(data=bytes, end="Py_ssize_t")
+    cdef Py_ssize_t _unfold(self, list fields, Py_ssize_t start) except? -1
+    cdef int _check_trailers(self) except -1
+
+    @cython.locals(data=bytes, buf="const unsigned char*", start="Py_ssize_t", size="Py_ssize_t")
+    cdef int _read_data(self, int next_state) except -1
+    @cython.locals(
+        data=bytes, buf="const unsigned char*", hexes="const unsigned char*", size="Py_ssize_t", start="Py_ssize_t",
+        i="Py_ssize_t", end="Py_ssize_t", value="Py_ssize_t",
+    )
+    cdef int _read_chunk_size(self) except -1
+    cdef int _count_extension(self, Py_ssize_t size) except -1
+    @cython.locals(data=bytes, start="Py_ssize_t")
+    cdef int _read_chunk_end(self) except -1

@@ -1,0 +1,631 @@
+"""HTTP/1 requests: bytes in, events out, one event a call (RFC 9112).
+
+A pull parser: what is not asked for is not parsed, so that whoever reads decides how much is under way. It knows
+nothing of sockets, time or ASGI. Lines are consumed as they complete: what is kept between two reads is at most one
+unfinished line. It is strict; what Gunicorn has a switch for can be allowed through ``Rules``.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import IntEnum
+
+from pronghorn.wire import chars
+from pronghorn.wire.errors import ProtocolError
+from pronghorn.wire.http1_framing import settle
+from pronghorn.wire.http1_target import decoded, read_other_form
+from pronghorn.wire.http1_vocabulary import FORBIDDEN_TRAILERS, METHODS, NAMES
+from pronghorn.wire.request import Request
+
+
+class Event(IntEnum):
+    """What ``Http1Parser.next`` found."""
+
+    NEED_DATA = 0
+    HEAD = 1  # parser.request is new; the message ends here if it has no body
+    DATA = 2  # parser.data is the next piece of the body
+    END = 3  # the body is complete; parser.trailers
+
+
+class State(IntEnum):
+    """Where in a message the parser stands; drawn in ``http1_parser.pxd``."""
+
+    REQUEST_LINE = 0
+    FIELDS = 1
+    LENGTH_BODY = 2
+    CHUNK_SIZE = 3
+    CHUNK_DATA = 4
+    CHUNK_END = 5
+    TRAILERS = 6
+    FAILED = 7
+
+
+_NEED_DATA = int(Event.NEED_DATA)
+_HEAD = int(Event.HEAD)
+_DATA = int(Event.DATA)
+_END = int(Event.END)
+
+_REQUEST_LINE = int(State.REQUEST_LINE)
+_FIELDS = int(State.FIELDS)
+_LENGTH_BODY = int(State.LENGTH_BODY)
+_CHUNK_SIZE = int(State.CHUNK_SIZE)
+_CHUNK_DATA = int(State.CHUNK_DATA)
+_CHUNK_END = int(State.CHUNK_END)
+_TRAILERS = int(State.TRAILERS)
+_FAILED = int(State.FAILED)
+
+_TAB, _LF, _CR, _SP, _COLON, _QUESTION, _SLASH, _SEMICOLON = 9, 10, 13, 32, 58, 63, 47, 59
+_UNDERSCORE_MARK = chars.UNDERSCORE_MARK
+_DECODE_MARK = chars.DECODE_MARK
+_METHOD = chars.METHOD
+_PATH = chars.PATH
+_QUERY = chars.QUERY
+_FIELD_NAME = chars.FIELD_NAME
+_FIELD_VALUE = chars.FIELD_VALUE
+_HEX_VALUE = chars.HEX_VALUE
+_METHODS = METHODS
+_NAMES = NAMES
+
+#: Gunicorn's own ceiling for ``limit_request_fields``, and what 0 means there.
+MOST_FIELDS = 32768
+#: Empty lines a robust server skips before a request line (RFC 9112 section 2.2).
+_MOST_EMPTY_LINES = 8
+#: A chunk size line longer than this carries extensions that nobody sends.
+_MOST_CHUNK_LINE = 1024
+_MOST_CHUNK_DIGITS = 15
+_OWS = rb"[ \t]*"
+_WORD = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
+_CHUNK_EXTENSIONS = re.compile(
+    b"(?:%b;%b%b(?:%b=%b(?:%b|%b))?)*" % (_OWS, _OWS, _WORD, _OWS, _OWS, _WORD, _QUOTED)
+)
+
+
+class Rules:
+    """What a parser accepts; each name and meaning is that of Gunicorn's setting, where Gunicorn has one.
+
+    ``limit_request_line``, ``limit_request_field_size``: bytes, 0 for no limit. ``limit_request_fields``: fields, 0 for
+    ``MOST_FIELDS``. ``limit_request_head``: bytes of a whole head or trailer section, and a bound to what the others
+    leave open. ``header_map``: "drop", "refuse" or "dangerous". ``forwarder_headers``: upper-case names with an
+    underscore that are kept; fill it for trusted peers only.
+    """
+
+    __slots__ = (
+        "casefold_http_method",
+        "forwarder_headers",
+        "header_map",
+        "limit_request_field_size",
+        "limit_request_fields",
+        "limit_request_head",
+        "limit_request_line",
+        "permit_obsolete_folding",
+        "permit_unconventional_http_method",
+        "permit_unconventional_http_version",
+        "strip_header_spaces",
+    )
+
+    def __init__(
+        self,
+        *,
+        limit_request_line: int = 4094,
+        limit_request_fields: int = 100,
+        limit_request_field_size: int = 8190,
+        limit_request_head: int = 1024 * 1024,
+        permit_unconventional_http_method: bool = False,
+        permit_unconventional_http_version: bool = False,
+        casefold_http_method: bool = False,
+        permit_obsolete_folding: bool = False,
+        strip_header_spaces: bool = False,
+        header_map: str = "drop",
+        forwarder_headers: frozenset[str] = frozenset(),
+    ) -> None:
+        self.limit_request_line = limit_request_line or limit_request_head
+        self.limit_request_fields = limit_request_fields or MOST_FIELDS
+        self.limit_request_field_size = limit_request_field_size or limit_request_head
+        self.limit_request_head = limit_request_head
+        self.permit_unconventional_http_method = permit_unconventional_http_method
+        self.permit_unconventional_http_version = permit_unconventional_http_version
+        self.casefold_http_method = casefold_http_method
+        self.permit_obsolete_folding = permit_obsolete_folding
+        self.strip_header_spaces = strip_header_spaces
+        self.header_map = header_map
+        self.forwarder_headers = frozenset(name.lower().encode("latin-1") for name in forwarder_headers)
+
+
+class Http1Parser:
+    """Parses the requests of one connection, in order.
+
+    ``request``: the ``Request`` of the last HEAD. ``data``: bytes of the last DATA. ``trailers``: of the last END.
+    """
+
+    __slots__ = (
+        "_authority",
+        "_buffer",
+        "_dropped",
+        "_empty_lines",
+        "_error",
+        "_head_size",
+        "_position",
+        "_remaining",
+        "_rules",
+        "_state",
+        "data",
+        "request",
+        "trailers",
+    )
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self._buffer = b""
+        self._position = 0
+        self._state = _REQUEST_LINE
+        self._head_size = 0
+        self._empty_lines = 0
+        self._remaining = 0
+        self._dropped = False
+        self._authority: bytes | None = None
+        self._error: ProtocolError | None = None
+        self.request: Request = None  # type: ignore[assignment]  # set before any event is returned
+        self.data = b""
+        self.trailers: list[tuple[bytes, bytes]] = []
+
+    @property
+    def state(self) -> State:
+        return State(self._state)
+
+    @property
+    def between_messages(self) -> bool:
+        """Whether no message has begun: nothing is buffered and the last one is complete."""
+        return self._state == _REQUEST_LINE and self._position == len(self._buffer)
+
+    def buffered(self) -> int:
+        """Return the number of bytes fed and not consumed yet."""
+        return len(self._buffer) - self._position
+
+    def feed(self, data: bytes) -> None:
+        """Append ``data``; call ``next`` until it returns NEED_DATA."""
+        if self._position == len(self._buffer):
+            self._buffer = data
+        else:
+            self._buffer = self._buffer[self._position :] + data
+        self._position = 0
+
+    def take_rest(self) -> bytes:
+        """Return what was fed and not consumed: the connection leaves HTTP/1 (RFC 9110 section 7.8)."""
+        rest = self._buffer[self._position :]
+        self._buffer = b""
+        self._position = 0
+        return rest
+
+    def next(self) -> int:
+        """Return the next ``Event`` as an int. Raises ProtocolError, then the same on every later call."""
+        try:
+            return self._next()
+        except ProtocolError as error:
+            self._state = _FAILED
+            self._error = error
+            self._buffer = b""
+            self._position = 0
+            raise
+
+    def _next(self) -> int:
+        if self._state == _LENGTH_BODY:
+            return self._read_data(_LENGTH_BODY)
+        if self._state == _REQUEST_LINE:
+            if not self._read_request_line():
+                return self._starve()
+            self._state = _FIELDS
+        if self._state == _FIELDS:
+            if not self._read_fields(self.request.headers):
+                return self._starve()
+            return self._finish_head()
+        if self._state == _FAILED:
+            raise self._error or AssertionError("a failed parser holds its error")
+        return self._next_chunked()
+
+    def _next_chunked(self) -> int:
+        while True:
+            if self._state == _CHUNK_DATA:
+                return self._read_data(_CHUNK_END)
+            if self._state == _CHUNK_END:
+                if not self._read_chunk_end():
+                    return self._starve()
+                self._state = _CHUNK_SIZE
+            if self._state == _CHUNK_SIZE:
+                if not self._read_chunk_size():
+                    return self._starve()
+                if self._remaining:
+                    self._state = _CHUNK_DATA
+                    continue
+                self._state = _TRAILERS
+                self._head_size = 0
+                self.trailers = []
+            if not self._read_fields(self.trailers):
+                return self._starve()
+            self._check_trailers()
+            self._begin_next_message()
+            return _END
+
+    def _starve(self) -> int:
+        if self._position == len(self._buffer):
+            self._buffer = b""
+            self._position = 0
+        return _NEED_DATA
+
+    def _begin_next_message(self) -> None:
+        self._state = _REQUEST_LINE
+        self._head_size = 0
+        self._empty_lines = 0
+
+    def _finish_head(self) -> int:
+        settle(self.request, self._authority)
+        if self.request.chunked:
+            self._state = _CHUNK_SIZE
+        elif self.request.has_body:
+            self._state = _LENGTH_BODY
+            self._remaining = self.request.content_length
+        else:
+            self._begin_next_message()
+        return _HEAD
+
+    # -- the request line -------------------------------------------------------------------------------------------
+
+    def _read_request_line(self) -> int:
+        """Read a request line (RFC 9112 section 3): 1 when done, 0 when bytes are missing."""
+        data = self._buffer
+        buf = data
+        size = len(data)
+        start = self._position
+        while start < size and (buf[start] == _CR or buf[start] == _LF):
+            if not self._skip_empty_line(start):
+                return 0
+            start = self._position
+        methods = _METHOD
+        paths = _PATH
+        queries = _QUERY
+        i = start
+        while i < size and methods[buf[i]]:
+            i += 1
+        if i == size:
+            return self._await_request_line(start, size)
+        if buf[i] != _SP or i == start:
+            raise ProtocolError(400, self._odd_first_byte(start))
+        method_end = i
+        i += 1
+        target_start = i
+        marks = 0
+        while i < size and paths[buf[i]]:
+            marks |= paths[buf[i]]
+            i += 1
+        path_end = i
+        if i < size and buf[i] == _QUESTION:
+            i += 1
+            while i < size and queries[buf[i]]:
+                i += 1
+        target_end = i
+        if i < size and buf[i] != _SP:
+            raise ProtocolError(400, "Invalid character in the request target")
+        if i + 10 >= size and data.find(b"\n", i) < 0:
+            return self._await_request_line(start, size)
+        end = self._read_version(i + 1)
+        if end - start > self._rules.limit_request_line:
+            raise ProtocolError(414, "Request line is too large")
+        request = self.request
+        self._read_method(request, buf[start:method_end])
+        request.target = buf[target_start:target_end]
+        self._authority = None
+        if buf[target_start] == _SLASH and request.method != "CONNECT":
+            if path_end == target_end:
+                request.raw_path = request.target
+            else:
+                request.raw_path = buf[target_start:path_end]
+                request.query_string = buf[path_end + 1 : target_end]
+            if marks & _DECODE_MARK:
+                request.path = decoded(request.raw_path)
+            else:
+                request.path = request.raw_path.decode("ascii")
+        else:
+            self._authority = read_other_form(request, request.target)
+        self._position = end + 2
+        self._head_size = end + 2 - start
+        return 1
+
+    def _read_version(self, start: int) -> int:
+        """Make the request with the version at ``start``; returns the position of the CRLF that ends the line."""
+        data = self._buffer
+        buf = data
+        if (
+            len(data) - start >= 10
+            and buf[start + 8] == _CR
+            and buf[start + 9] == _LF
+            and buf[start] == 72  # H
+            and buf[start : start + 7] == b"HTTP/1."
+            and (buf[start + 7] == 49 or buf[start + 7] == 48)
+        ):
+            request = Request()
+            if buf[start + 7] == 48:
+                request.http_version = "1.0"
+            self.request = request
+            return start + 8
+        return self._read_odd_version(start)
+
+    def _read_odd_version(self, start: int) -> int:
+        line, newline, _ = self._buffer[start:].partition(b"\n")
+        if not newline or not line.endswith(b"\r"):
+            raise ProtocolError(400, "Request line must end in CRLF")
+        version = line[:-1]
+        match = re.fullmatch(rb"HTTP/([0-9])\.([0-9])", version)
+        if match is None:
+            raise ProtocolError(400, "Invalid HTTP version")
+        if match[1] != b"1":
+            raise ProtocolError(505, f"HTTP version {version[5:].decode()} is not served here")
+        if not self._rules.permit_unconventional_http_version:
+            raise ProtocolError(400, "Unconventional HTTP version")
+        self.request = Request()
+        return start + len(version)
+
+    def _read_method(self, request: Request, raw: bytes) -> int:
+        name = _METHODS.get(raw)
+        if name is None:
+            if self._rules.casefold_http_method:
+                raw = raw.upper()
+            if not self._rules.permit_unconventional_http_method and (
+                not 3 <= len(raw) <= 20 or b"#" in raw or raw != raw.upper()
+            ):
+                raise ProtocolError(400, "Unconventional method")
+            name = raw.decode("ascii")
+        request.method = name
+        return 0
+
+    def _skip_empty_line(self, start: int) -> int:
+        data = self._buffer
+        if data[start] == _LF:
+            raise ProtocolError(400, "Bare LF before the request line")
+        if start + 1 == len(data):
+            self._position = start
+            return 0
+        if data[start + 1] != _LF:
+            raise ProtocolError(400, "Bare CR before the request line")
+        self._empty_lines += 1
+        if self._empty_lines > _MOST_EMPTY_LINES:
+            raise ProtocolError(400, "Too many empty lines before the request line")
+        self._position = start + 2
+        return 1
+
+    def _odd_first_byte(self, start: int) -> str:
+        if self._buffer[start : start + 2] == b"\x16\x03":
+            return "TLS handshake on a plain-text port"
+        return "Invalid method"
+
+    def _await_request_line(self, start: int, size: int) -> int:
+        self._position = start
+        if size - start > self._rules.limit_request_line + 1:  # a CR of the line's end may be among them
+            raise ProtocolError(414, "Request line is too large")
+        return 0
+
+    # -- fields -----------------------------------------------------------------------------------------------------
+
+    def _read_fields(self, fields: list[tuple[bytes, bytes]]) -> int:
+        """Read field lines up to the empty line (RFC 9112 section 5): 1 when done, 0 when bytes are missing."""
+        data = self._buffer
+        buf = data
+        size = len(data)
+        start = self._position
+        names = _FIELD_NAME
+        values = _FIELD_VALUE
+        most_fields = self._rules.limit_request_fields
+        most_size = self._rules.limit_request_field_size
+        while start < size:
+            i = start
+            marks = 0
+            while i < size and names[buf[i]]:
+                marks |= names[buf[i]]
+                i += 1
+            if i == size:
+                break
+            name_end = i
+            if buf[i] != _COLON or i == start:
+                if i == start and buf[i] == _CR:
+                    if i + 1 == size:
+                        break
+                    if buf[i + 1] != _LF:
+                        raise ProtocolError(400, "Bare CR in the header section")
+                    self._position = i + 2
+                    return self._count_head(i + 2 - start)
+                i = self._read_odd_field(fields, start, name_end)
+                if i == 0:
+                    break
+                if i < 0:
+                    start = -i
+                    continue
+            i += 1
+            while i < size and (buf[i] == _SP or buf[i] == _TAB):
+                i += 1
+            value_start = i
+            while i < size and values[buf[i]]:
+                i += 1
+            if i == size or (i + 1 == size and buf[i] == _CR):
+                break
+            if buf[i] != _CR or buf[i + 1] != _LF:
+                raise ProtocolError(400, f"Invalid character in the value of field {_shown(data[start:name_end])}")
+            value_end = i
+            while value_end > value_start and (buf[value_end - 1] == _SP or buf[value_end - 1] == _TAB):
+                value_end -= 1
+            i += 2
+            if i - start > most_size:
+                raise ProtocolError(431, f"Field {_shown(data[start:name_end])} is too large")
+            self._count_head(i - start)
+            self._add_field(fields, buf[start:name_end], buf[value_start:value_end], marks)
+            if len(fields) > most_fields:
+                raise ProtocolError(431, "Too many fields")
+            start = i
+        self._position = start
+        if size - start > most_size + 1:  # of the line's end, CR may be there and LF missing
+            raise ProtocolError(431, f"Field {_shown(data[start : start + 40].partition(b':')[0])} is too large")
+        return 0
+
+    def _count_head(self, size: int) -> int:
+        self._head_size += size
+        if self._head_size > self._rules.limit_request_head:
+            raise ProtocolError(431, "Header section is too large")
+        return 1
+
+    def _add_field(self, fields: list[tuple[bytes, bytes]], raw: bytes, value: bytes, marks: int) -> int:
+        name = _NAMES.get(raw)
+        if name is None:
+            name = raw.lower()
+        self._dropped = False
+        if marks & _UNDERSCORE_MARK and not self._keeps(name):
+            self._dropped = True
+            return 0
+        fields.append((name, value))
+        return 0
+
+    def _keeps(self, name: bytes) -> bool:
+        """Whether a name with an underscore stays (Gunicorn's ``header_map`` and ``forwarder_headers``)."""
+        if name in self._rules.forwarder_headers or self._rules.header_map == "dangerous":
+            return True
+        if self._rules.header_map == "refuse":
+            raise ProtocolError(400, f"Field name {_shown(name)} has an underscore")
+        return False
+
+    def _read_odd_field(self, fields: list[tuple[bytes, bytes]], start: int, name_end: int) -> int:
+        """Judge a line whose name does not end in a colon, with the settings that allow some.
+
+        Returns the position of the colon to go on from; 0 when bytes are missing; the position of the next line,
+        negated, when a folded line was taken in.
+        """
+        data = self._buffer
+        byte = data[name_end]
+        if byte == _LF or byte == _CR:
+            raise ProtocolError(400, "Field line without a colon, or ended by a bare CR or LF")
+        if name_end == start and byte in (_SP, _TAB):
+            return self._unfold(fields, start)
+        if name_end > start and byte in (_SP, _TAB) and self._rules.strip_header_spaces:
+            i = name_end
+            while i < len(data) and data[i] in (_SP, _TAB):
+                i += 1
+            if i == len(data):
+                return 0
+            if data[i] == _COLON:
+                return i
+        if byte in (_SP, _TAB):
+            raise ProtocolError(400, f"Whitespace after field name {_shown(data[start:name_end])}")
+        raise ProtocolError(400, "Invalid character in a field name")
+
+    def _unfold(self, fields: list[tuple[bytes, bytes]], start: int) -> int:
+        if not self._rules.permit_obsolete_folding:
+            raise ProtocolError(400, "Obsolete line folding")
+        data = self._buffer
+        end = data.find(b"\n", start)
+        if end < 0:
+            return 0
+        line = data[start : end + 1]
+        if not line.endswith(b"\r\n") or not all(_FIELD_VALUE[byte] for byte in line[:-2]):
+            raise ProtocolError(400, "Invalid character in a folded field value")
+        self._count_head(len(line))
+        if self._dropped:
+            return -(end + 1)
+        if not fields:
+            raise ProtocolError(400, "Folded line without a field to belong to")
+        name, value = fields[-1]
+        value = b" ".join(part for part in (value, line.strip(b" \t\r\n")) if part)
+        if len(name) + len(value) > self._rules.limit_request_field_size:
+            raise ProtocolError(431, f"Field {_shown(name)} is too large")
+        fields[-1] = (name, value)
+        return -(end + 1)
+
+    def _check_trailers(self) -> int:
+        for name, _ in self.trailers:
+            if name in FORBIDDEN_TRAILERS:
+                raise ProtocolError(400, f"Field {_shown(name)} must not be a trailer")
+        return 0
+
+    # -- bodies -----------------------------------------------------------------------------------------------------
+
+    def _read_data(self, next_state: int) -> int:
+        """Hand out what is there of ``_remaining`` bytes; ``next_state`` is where a chunk goes on."""
+        data = self._buffer
+        buf = data
+        start = self._position
+        size = len(data) - start
+        if self._remaining == 0:
+            self._begin_next_message()
+            self.trailers = []
+            return _END
+        if size == 0:
+            return self._starve()
+        if size > self._remaining:
+            size = self._remaining
+        if size == len(data):
+            self.data = data
+        else:
+            self.data = buf[start : start + size]
+        self._position = start + size
+        self._remaining -= size
+        if self._remaining == 0 and next_state == _CHUNK_END:
+            self._state = _CHUNK_END
+        return _DATA
+
+    def _read_chunk_size(self) -> int:
+        """Read a chunk size line (RFC 9112 section 7.1): 1 when done, 0 when bytes are missing."""
+        data = self._buffer
+        buf = data
+        size = len(data)
+        start = self._position
+        hexes = _HEX_VALUE
+        i = start
+        value = 0
+        while i < size and hexes[buf[i]]:
+            value = value * 16 + hexes[buf[i]] - 1
+            i += 1
+            if i - start > _MOST_CHUNK_DIGITS:
+                raise ProtocolError(400, "Chunk size is too large")
+        if i == size:
+            return 0
+        if i == start:
+            raise ProtocolError(400, "Invalid chunk size")
+        if buf[i] != _CR:
+            if buf[i] not in (_SEMICOLON, _SP, _TAB):
+                raise ProtocolError(400, "Invalid chunk size")
+            end = data.find(b"\n", i)
+            if (end if end >= 0 else size) - start > _MOST_CHUNK_LINE:
+                raise ProtocolError(400, "Chunk extension is too large")
+            if end < 0:
+                return 0
+            if buf[end - 1] != _CR or _CHUNK_EXTENSIONS.fullmatch(data, i, end - 1) is None:
+                raise ProtocolError(400, "Invalid chunk extension")
+            self._count_extension(end - 1 - i)
+            i = end - 1
+        elif i + 1 == size:
+            return 0
+        elif buf[i + 1] != _LF:
+            raise ProtocolError(400, "Chunk size must end in CRLF")
+        self._remaining = value
+        self._position = i + 2
+        return 1
+
+    def _count_extension(self, size: int) -> int:
+        self._head_size += size
+        if self._head_size > self._rules.limit_request_head:
+            raise ProtocolError(400, "Chunk extensions of the message are too large")
+        return 0
+
+    def _read_chunk_end(self) -> int:
+        data = self._buffer
+        start = self._position
+        if start == len(data):
+            return 0
+        if data[start] != _CR:
+            raise ProtocolError(400, "Chunk data must end in CRLF")
+        if start + 1 == len(data):
+            return 0
+        if data[start + 1] != _LF:
+            raise ProtocolError(400, "Chunk data must end in CRLF")
+        self._position = start + 2
+        return 1
+
+
+def _shown(name: bytes) -> str:
+    """A field name as it may stand in a log: short and printable."""
+    return repr(name[:40].decode("latin-1"))

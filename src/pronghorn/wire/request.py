@@ -1,0 +1,58 @@
+"""One request head, whichever HTTP version carried it: what a parser hands up, already legal.
+
+Owns no behaviour: each field was checked by the parser that filled it (RFC 9110 sections 6 and 7).
+"""
+
+from __future__ import annotations
+
+
+class Request:
+    """A request head.
+
+    ``method`` str · ``target`` bytes as received · ``path`` str, percent-decoded UTF-8 · ``raw_path`` and
+    ``query_string`` bytes, undecoded · ``http_version`` "1.0", "1.1" or "2" · ``headers`` list of (lower-case name,
+    value) in the order received · ``content_length`` int, -1 when not given · ``chunked``, ``has_body``,
+    ``keep_alive``, ``expect_continue``, ``accepts_trailers`` bool · ``upgrade`` bytes, the lower-case ``Upgrade``
+    value where ``Connection`` lists it, else empty.
+    """
+
+    __slots__ = (
+        "accepts_trailers",
+        "chunked",
+        "content_length",
+        "expect_continue",
+        "has_body",
+        "headers",
+        "http_version",
+        "keep_alive",
+        "method",
+        "path",
+        "query_string",
+        "raw_path",
+        "target",
+        "upgrade",
+    )
+
+    def __init__(self) -> None:
+        self.method = ""
+        self.target = b""
+        self.path = ""
+        self.raw_path = b""
+        self.query_string = b""
+        self.http_version = "1.1"
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.content_length = -1
+        self.chunked = False
+        self.has_body = False
+        self.keep_alive = False
+        self.expect_continue = False
+        self.accepts_trailers = False
+        self.upgrade = b""
+
+    def header(self, name: bytes) -> bytes | None:
+        """Return the last value of the field ``name`` (lower-case), or None."""
+        value = None
+        for key, candidate in self.headers:
+            if key == name:
+                value = candidate
+        return value
