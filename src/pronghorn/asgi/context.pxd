@@ -1,0 +1,42 @@
+cimport cython
+
+
+@cython.final
+cdef class Context:
+    # the application
+    cdef public object app
+    cdef public object loop
+    cdef public object log
+    cdef public dict state
+    cdef public str root_path
+    # its tasks
+    cdef public set tasks
+    cdef public object contextvars
+    cdef public object create_task
+    cdef public object on_fatal
+    # times in seconds
+    cdef public double clock
+    cdef public double keepalive
+    cdef public double header_timeout
+    cdef public double body_timeout
+    cdef public double write_timeout
+    cdef public double request_timeout
+    cdef public double disconnect_grace_period
+    # sizes in bytes
+    cdef public Py_ssize_t high_water
+    cdef public Py_ssize_t max_body_size
+    # responses
+    cdef public list defaults
+    # requests
+    cdef public object rules
+    cdef public object trusting_rules
+    cdef public Py_ssize_t requests
+    cdef public Py_ssize_t max_requests
+    cdef public object on_limit
+    cdef public bint draining
+    # observation
+    cdef public object pre_request
+    cdef public object observer
+    cdef public bint timed
+
+    cpdef count_request(self)

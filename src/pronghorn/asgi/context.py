@@ -1,0 +1,113 @@
+"""What all exchanges of one worker share: the application, the loop, the settings of the hot path, the counters.
+
+One instance per worker, made by ``server.py``, mutable only by the worker's own thread. Nothing of this is module
+state, so that two workers in one process would not meet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+
+class Context:
+    """Shared state of one worker. Times are seconds, sizes bytes.
+
+    ``defaults``: the Date and the Server line of a response, as the wire wants them. ``clock``: the loop's time as of
+    the last sweep, good enough for deadlines. ``observer``: called with each finished exchange, or None.
+    """
+
+    __slots__ = (
+        "app",
+        "body_timeout",
+        "clock",
+        "contextvars",
+        "create_task",
+        "defaults",
+        "disconnect_grace_period",
+        "draining",
+        "header_timeout",
+        "high_water",
+        "keepalive",
+        "log",
+        "loop",
+        "max_body_size",
+        "max_requests",
+        "observer",
+        "on_fatal",
+        "on_limit",
+        "pre_request",
+        "request_timeout",
+        "requests",
+        "root_path",
+        "rules",
+        "state",
+        "tasks",
+        "timed",
+        "trusting_rules",
+        "write_timeout",
+    )
+
+    def __init__(self, app: Callable[..., Any], loop: asyncio.AbstractEventLoop, log: Any) -> None:
+        self.app = app
+        self.loop = loop
+        self.log = log
+        self.state: dict[str, Any] | None = None
+        self.root_path = ""
+        # tasks
+        self.tasks: set[asyncio.Task[Any]] = set()
+        self.contextvars = contextvars.copy_context()
+        self.create_task: Callable[..., asyncio.Task[Any]] = loop.create_task
+        self.on_fatal: Callable[[BaseException], None] = _raise
+        # times
+        self.clock = 0.0
+        self.keepalive = 2.0
+        self.header_timeout = 10.0
+        self.body_timeout = 30.0
+        self.write_timeout = 60.0
+        self.request_timeout = 0.0
+        self.disconnect_grace_period = 3.0
+        # sizes
+        self.high_water = 65536
+        self.max_body_size = 0
+        # responses
+        self.defaults = [b"", b"server: pronghorn\r\n"]
+        # requests
+        self.rules: Any = None
+        self.trusting_rules: Any = None
+        self.requests = 0
+        self.max_requests = sys.maxsize
+        self.on_limit: Callable[[], None] = _ignore
+        self.draining = False
+        # observation
+        self.pre_request: Callable[[Any], None] | None = None
+        self.observer: Callable[[Any], None] | None = None
+        self.timed = False
+
+    def start_eagerly(self, eager: bool) -> None:
+        """Choose how applications are started: at once where Python can (3.12) and ``eager`` asks for it.
+
+        An application that set a task factory of its own keeps it. Call this when the loop is running.
+        """
+        self.create_task = self.loop.create_task
+        if self.loop.get_task_factory() is None:
+            options: dict[str, Any] = {"eager_start": True} if eager and sys.version_info >= (3, 12) else {}
+            self.create_task = functools.partial(asyncio.Task, loop=self.loop, **options)
+
+    def count_request(self) -> None:
+        """Count a request towards ``max_requests``."""
+        self.requests += 1
+        if self.requests >= self.max_requests and not self.draining:
+            self.on_limit()
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+def _ignore() -> None:
+    """No limit was set."""

@@ -1,0 +1,81 @@
+cimport cython
+
+from pronghorn.asgi.awaitables cimport Done, Failed, Receive
+from pronghorn.asgi.context cimport Context
+from pronghorn.asgi.scope cimport Endpoint, http_scope
+from pronghorn.asgi.stream cimport Exchange, Stream
+from pronghorn.wire.request cimport Request
+from pronghorn.wire.response cimport Response
+
+# Receiving, changed by _set_receiving and, as events are taken, by take_event:
+#
+#   OPEN ──on_end──► COMPLETE ──taken──► TAKEN ──on_disconnect──► GONE
+#    │                   └──on_disconnect──► COMPLETE_THEN_GONE ──taken──► GONE
+#    └──on_disconnect──► GONE
+#
+# Sending, changed by _set_sending:
+#
+#   IDLE ──start──► HELD ──body──► STREAMING ──last body──► DONE
+#                    │                 └──last body, trailers announced──► TRAILERS ──trailers──► DONE
+#                    └──the only body──► DONE                (or TRAILERS)
+#   IDLE … TRAILERS ──the connection is lost──► LOST;  ──a failure was answered or cut off──► DONE
+
+cdef int _OPEN, _COMPLETE, _COMPLETE_THEN_GONE, _TAKEN, _GONE
+cdef int _IDLE, _HELD, _STREAMING, _TRAILERS, _DONE, _LOST
+cdef Done _DONE_AWAITABLE
+cdef object _monotonic
+
+
+@cython.freelist(64)
+cdef class HttpExchange(Exchange):
+    cdef Context _context
+    # the request and the way back
+    cdef readonly Stream stream
+    cdef readonly Request request
+    cdef readonly Endpoint endpoint
+    cdef public dict scope
+    # the response
+    cdef readonly Response response
+    cdef readonly int status
+    cdef readonly double started
+    cdef int _sending
+    cdef list _held_trailers
+    cdef bint _observed
+    # content that the application has not taken
+    cdef int _receiving
+    cdef list _chunks
+    # the application's task, while it runs
+    cdef object _task
+    cdef list _waiters
+    cdef object _grace
+    cdef bint _cancelling
+
+    cpdef start(self)
+    cpdef _finish(self, task)
+    cdef _end_cancelled(self)
+    cdef _end_unfinished(self)
+    cdef _fail(self, error)
+    cdef _answer_failure(self, int status)
+    cpdef refuse(self, int status)
+    cpdef cancel(self)
+    cpdef str describe(self)
+
+    cpdef receive(self)
+    cpdef bint has_event(self) except -1
+    @cython.locals(chunks=list, body=bytes, more=bint)
+    cpdef dict take_event(self)
+    cdef _wake(self)
+
+    cpdef send(self, message)
+    cdef _send(self, message)
+    cdef _send_start(self, message)
+    @cython.locals(more=bint, response=Response)
+    cdef _send_body(self, message)
+    cdef _end_with(self, bytes data)
+    cdef _send_trailers(self, message)
+    cdef _send_early_hint(self, message)
+
+    cdef _set_receiving(self, int state)
+    cdef _set_sending(self, int state)
+    cdef _observe(self)
+    cdef _observe_unanswered(self)

@@ -1,0 +1,497 @@
+"""One HTTP request and its response as an ASGI application sees them: a scope, ``receive`` and ``send``.
+
+Owns the order of events (ASGI HTTP 2.5) and the outcome of the application's task. It cannot tell HTTP/1 from
+HTTP/2: it is told what arrives through ``Exchange`` and answers through ``Stream``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from enum import IntEnum
+from typing import Any
+
+from pronghorn.asgi import awaitables
+from pronghorn.asgi.context import Context
+from pronghorn.asgi.errors import ClientDisconnected, EventError, is_disconnect
+from pronghorn.asgi.scope import Endpoint, http_scope
+from pronghorn.asgi.stream import Exchange, Stream
+from pronghorn.wire.request import Request
+from pronghorn.wire.response import Response
+
+
+class Receiving(IntEnum):
+    """What ``receive`` has to say; drawn in ``exchange.pxd``."""
+
+    OPEN = 0
+    COMPLETE = 1
+    COMPLETE_THEN_GONE = 2
+    TAKEN = 3
+    GONE = 4
+
+
+class Sending(IntEnum):
+    """How far the response is; drawn in ``exchange.pxd``."""
+
+    IDLE = 0
+    HELD = 1
+    STREAMING = 2
+    TRAILERS = 3
+    DONE = 4
+    LOST = 5
+
+
+_OPEN = int(Receiving.OPEN)
+_COMPLETE = int(Receiving.COMPLETE)
+_COMPLETE_THEN_GONE = int(Receiving.COMPLETE_THEN_GONE)
+_TAKEN = int(Receiving.TAKEN)
+_GONE = int(Receiving.GONE)
+
+_IDLE = int(Sending.IDLE)
+_HELD = int(Sending.HELD)
+_STREAMING = int(Sending.STREAMING)
+_TRAILERS = int(Sending.TRAILERS)
+_DONE = int(Sending.DONE)
+_LOST = int(Sending.LOST)
+
+_DONE_AWAITABLE = awaitables.DONE
+_monotonic = time.monotonic
+
+#: The status that goes to the access log when the client left before there was any (nginx's convention).
+CLIENT_CLOSED_REQUEST = 499
+
+Event = dict[str, Any]
+
+
+class HttpExchange(Exchange):
+    """One request. ``start`` runs the application; the protocol calls the ``on_`` methods as things arrive.
+
+    ``request`` Request · ``response`` Response or None · ``status`` int, what the client got · ``stream`` Stream ·
+    ``endpoint`` Endpoint · ``scope`` dict · ``started`` float, seconds of ``time.monotonic`` where the context is
+    timed.
+    """
+
+    __slots__ = (
+        "_cancelling",
+        "_chunks",
+        "_context",
+        "_grace",
+        "_held_trailers",
+        "_observed",
+        "_receiving",
+        "_sending",
+        "_task",
+        "_waiters",
+        "endpoint",
+        "request",
+        "response",
+        "scope",
+        "started",
+        "status",
+        "stream",
+    )
+
+    def __init__(self, context: Context, stream: Stream, request: Request, endpoint: Endpoint) -> None:
+        self._context = context
+        self.stream = stream
+        self.request = request
+        self.endpoint = endpoint
+        self.scope: dict[str, Any] | None = None
+        self.response: Response | None = None
+        self.status = 0
+        self.started = 0.0
+        self._receiving = _OPEN if request.has_body else _COMPLETE
+        self._sending = _IDLE
+        self._chunks: list[bytes] | None = None
+        self._waiters: list[asyncio.Future[None]] | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._grace: asyncio.TimerHandle | None = None
+        self._cancelling = False
+        self._held_trailers: list[tuple[bytes, bytes]] | None = None
+        self._observed = False
+
+    @property
+    def receiving(self) -> Receiving:
+        return Receiving(self._receiving)
+
+    @property
+    def sending(self) -> Sending:
+        return Sending(self._sending)
+
+    # -- the application's task -------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Build the scope and run the application, as far as it goes without waiting where tasks start eagerly."""
+        context = self._context
+        if context.timed:
+            self.started = _monotonic()
+        try:
+            if context.pre_request is not None:
+                context.pre_request(self)
+            self.scope = http_scope(self.request, self.endpoint, context)
+            coroutine = context.app(self.scope, self.receive, self.send)
+            if not asyncio.iscoroutine(coroutine):
+                coroutine = _awaited(coroutine)
+            task = context.create_task(coroutine)
+        except (SystemExit, KeyboardInterrupt) as error:
+            self._fail(error)
+            context.on_fatal(error)
+            return
+        except Exception as error:
+            self._fail(error)
+            self._observe_unanswered()
+            return
+        if task.done():
+            self._finish(task)
+        else:
+            self._task = task
+            context.tasks.add(task)
+            task.add_done_callback(self._finish)
+
+    def _finish(self, task: asyncio.Task[Any]) -> None:
+        """The application has returned, raised or been cancelled: bring the response to an end."""
+        self._task = None
+        self._context.tasks.discard(task)
+        if self._grace is not None:
+            self._grace.cancel()
+            self._grace = None
+        if task.cancelled():
+            self._end_cancelled()
+        else:
+            error = task.exception()
+            if error is not None:
+                self._fail(error)
+            elif self._sending < _DONE:
+                self._end_unfinished()
+        self._observe_unanswered()
+
+    def _end_cancelled(self) -> None:
+        if self._sending >= _DONE:
+            return
+        if self._cancelling:
+            self._context.log.warning("Cancelled %s before it was answered", self.describe())
+        else:
+            self._context.log.error("ASGI application cancelled itself in %s", self.describe())
+        self._answer_failure(503 if self._cancelling else 500)
+
+    def _end_unfinished(self) -> None:
+        if self._sending == _IDLE:
+            self._context.log.error("ASGI application returned without a response to %s", self.describe())
+        else:
+            self._context.log.error("ASGI application returned before its response was complete: %s", self.describe())
+        self._answer_failure(500)
+
+    def _fail(self, error: BaseException) -> None:
+        if is_disconnect(error):
+            if self._sending < _DONE:
+                self._answer_failure(500)
+            return
+        self._context.log.error(
+            "Exception in ASGI application, %s", self.describe(), exc_info=(type(error), error, error.__traceback__)
+        )
+        if self._sending < _DONE:
+            self._answer_failure(500)
+
+    def _answer_failure(self, status: int) -> None:
+        """Answer with ``status`` where no head was sent; else cut the response off, which tells the client too."""
+        if self._sending <= _HELD:
+            self.refuse(status)
+        else:
+            self._set_sending(_DONE)
+            self.stream.abort()
+            self._observe()
+
+    def refuse(self, status: int) -> None:
+        """Answer without, or in place of, the application; nothing must have been sent yet."""
+        body = _PLAIN_BODIES.get(status, b"Error\n")
+        self.response = Response(status, [(b"content-type", b"text/plain; charset=utf-8")])
+        self.status = status
+        self._set_sending(_DONE)
+        self.stream.send_head(self.response, body, True)
+        self._observe()
+
+    def cancel(self) -> None:
+        """Cancel the application, because the client or the time is gone."""
+        if self._task is not None:
+            self._cancelling = True
+            self._task.cancel()
+
+    def describe(self) -> str:
+        """The request as it may stand in a log line."""
+        return f"{self.request.method} {self.request.target[:200].decode('latin-1')!r}"
+
+    # -- what the protocol tells ------------------------------------------------------------------------------------
+
+    def on_data(self, data: bytes) -> None:
+        if self._receiving != _OPEN:
+            return
+        if self._chunks is None:
+            self._chunks = [data]
+        else:
+            self._chunks.append(data)
+        if self._waiters is not None:
+            self._wake()
+
+    def on_end(self, trailers: list[tuple[bytes, bytes]]) -> None:
+        if self._receiving == _OPEN:
+            self._set_receiving(_COMPLETE)
+
+    def on_disconnect(self, lost: bool) -> None:
+        if self._receiving == _COMPLETE:
+            self._set_receiving(_COMPLETE_THEN_GONE)
+        elif self._receiving != _COMPLETE_THEN_GONE:
+            self._chunks = None
+            self._set_receiving(_GONE)
+        if lost and self._sending < _DONE:
+            self._set_sending(_LOST)
+        if self._task is not None and self._grace is None:
+            grace = self._context.disconnect_grace_period
+            if grace > 0:
+                self._grace = self._context.loop.call_later(grace, self.cancel)
+            elif grace == 0:
+                self.cancel()
+
+    def on_writable(self) -> None:
+        self._wake()
+
+    def on_timeout(self) -> None:
+        self._context.log.warning("Time for the whole request is over: %s", self.describe())
+        if self._sending < _DONE:
+            self._answer_failure(504)
+        self.cancel()
+
+    # -- receive ----------------------------------------------------------------------------------------------------
+
+    def receive(self) -> Coroutine[Any, Any, Event]:
+        """ASGI ``receive``: http.request, then http.disconnect."""
+        if self.has_event():
+            return awaitables.Receive(self)  # type: ignore[return-value]  # registered as a Coroutine
+        return self.wait_for_event()
+
+    def has_event(self) -> bool:
+        """Whether ``take_event`` has something to return that the application has not seen."""
+        if self._receiving == _GONE:
+            return False
+        if self._sending >= _DONE:
+            return False
+        return self._chunks is not None or self._receiving == _COMPLETE or self._receiving == _COMPLETE_THEN_GONE
+
+    def take_event(self) -> Event:
+        """Return the content that is there as one http.request event."""
+        chunks = self._chunks
+        body = b""
+        if chunks is not None:
+            body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            self._chunks = None
+        more = self._receiving == _OPEN
+        if self._receiving == _COMPLETE:
+            self._receiving = _TAKEN
+        elif self._receiving == _COMPLETE_THEN_GONE:
+            self._receiving = _GONE
+        if body:
+            self.stream.consumed(len(body))
+        return {"type": "http.request", "body": body, "more_body": more}
+
+    async def wait_for_event(self) -> Event:
+        """Wait for content, the end of the response or the client's leaving, whichever is first."""
+        if self._sending >= _DONE or self._receiving == _GONE:
+            # The disconnect may be asked for again and again: each time lets the loop run, so that an application
+            # that spins on it cannot stop the worker.
+            await asyncio.sleep(0)
+            return {"type": "http.disconnect"}
+        if self.request.expect_continue and self._receiving == _OPEN and self._sending == _IDLE:
+            self.request.expect_continue = False
+            self.stream.send_informational(100, [])
+        while not self.has_event():
+            if self._sending >= _DONE or self._receiving == _GONE:
+                return {"type": "http.disconnect"}
+            await self._wait()
+        return self.take_event()
+
+    async def _wait(self) -> None:
+        waiter: asyncio.Future[None] = self._context.loop.create_future()
+        if self._waiters is None:
+            self._waiters = []
+        self._waiters.append(waiter)
+        await waiter
+
+    def _wake(self) -> None:
+        waiters = self._waiters
+        self._waiters = None
+        if waiters is not None:
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    # -- send -------------------------------------------------------------------------------------------------------
+
+    def send(self, message: Event) -> Coroutine[Any, Any, None]:
+        """ASGI ``send``. The event is handled at once; what is awaited is the error, or the client's catching up."""
+        if self._sending == _LOST:
+            return awaitables.Failed(ClientDisconnected())  # type: ignore[return-value]
+        try:
+            self._send(message)
+        except Exception as error:
+            return awaitables.Failed(error)  # type: ignore[return-value]
+        if self.stream.blocked():
+            return self._wait_until_writable()
+        return _DONE_AWAITABLE  # type: ignore[return-value]
+
+    async def _wait_until_writable(self) -> None:
+        while self._sending != _LOST and self.stream.blocked():
+            await self._wait()
+        if self._sending == _LOST:
+            raise ClientDisconnected
+
+    def _send(self, message: Event) -> None:
+        try:
+            kind = message["type"]
+        except (KeyError, TypeError):
+            raise EventError(f"An event must be a dict with a 'type', not {message!r:.100}") from None
+        if self._sending == _DONE:
+            if kind not in _KNOWN_EVENTS:
+                raise EventError(f"Unknown event type {kind!r:.60}")
+            return
+        if kind == "http.response.start":
+            self._send_start(message)
+        elif kind == "http.response.body":
+            self._send_body(message)
+        elif kind == "http.response.trailers":
+            self._send_trailers(message)
+        elif kind == "http.response.early_hint":
+            self._send_early_hint(message)
+        else:
+            raise EventError(f"Unknown event type {kind!r:.60}")
+
+    def _send_start(self, message: Event) -> None:
+        if self._sending != _IDLE:
+            raise EventError("http.response.start sent twice")
+        status = message.get("status")
+        if not isinstance(status, int) or not 200 <= status <= 999:
+            raise EventError(f"http.response.start: 'status' must be an int from 200 to 999, not {status!r:.40}")
+        headers = message.get("headers")
+        try:
+            self.response = Response(status, () if headers is None else headers, bool(message.get("trailers", False)))
+        except (TypeError, ValueError) as error:
+            raise EventError(f"http.response.start: 'headers': {error}") from error
+        self._set_sending(_HELD)
+
+    def _send_body(self, message: Event) -> None:
+        data = message.get("body", b"")
+        if type(data) is not bytes:
+            data = _as_bytes(data)
+        more = bool(message.get("more_body", False))
+        response = self.response
+        if self._sending == _STREAMING:
+            if not more and not response.trailers:  # type: ignore[union-attr]  # set with HELD
+                self._end_with(data)
+            else:
+                if data:
+                    self.stream.send_data(data, False)
+                if not more:
+                    self._set_sending(_TRAILERS)
+        elif self._sending == _HELD and response is not None:
+            self.status = response.status
+            if more or response.trailers:
+                self._set_sending(_STREAMING if more else _TRAILERS)
+                self.stream.send_head(response, data, False)
+            else:
+                self._set_sending(_DONE)
+                try:
+                    self.stream.send_head(response, data, True)
+                finally:
+                    self._observe()
+        elif self._sending == _IDLE:
+            raise EventError("http.response.body sent before http.response.start")
+        else:
+            raise EventError("http.response.body sent after the last one; http.response.trailers was announced")
+
+    def _end_with(self, data: bytes) -> None:
+        self._set_sending(_DONE)
+        try:
+            self.stream.send_data(data, True)
+        finally:
+            self._observe()
+
+    def _send_trailers(self, message: Event) -> None:
+        if self._sending != _TRAILERS:
+            raise EventError("http.response.trailers needs 'trailers': True in http.response.start, and all content")
+        try:
+            checked = Response(200, message.get("headers", ())).headers
+        except (TypeError, ValueError) as error:
+            raise EventError(f"http.response.trailers: 'headers': {error}") from error
+        if self._held_trailers is None:
+            self._held_trailers = []
+        self._held_trailers.extend(checked)
+        if message.get("more_trailers", False):
+            return
+        self._set_sending(_DONE)
+        self.stream.send_trailers(self._held_trailers if self.request.accepts_trailers else [])
+        self._observe()
+
+    def _send_early_hint(self, message: Event) -> None:
+        if self._sending > _HELD:
+            return  # the final head is out: too late for a hint, which is only advice
+        links = message.get("links", ())
+        try:
+            hints = Response(200, [(b"link", link) for link in links]).headers
+        except (TypeError, ValueError) as error:
+            raise EventError(f"http.response.early_hint: 'links': {error}") from error
+        if hints:
+            self.stream.send_informational(103, hints)
+
+    # -- states and observation -------------------------------------------------------------------------------------
+
+    def _set_receiving(self, state: int) -> None:
+        self._receiving = state
+        if self._waiters is not None:
+            self._wake()
+
+    def _set_sending(self, state: int) -> None:
+        self._sending = state
+        if state >= _DONE:
+            self._chunks = None
+            if self._waiters is not None:
+                self._wake()
+
+    def _observe(self) -> None:
+        """Tell the observer that the response was handed over, once."""
+        observer = self._context.observer
+        if observer is not None and not self._observed:
+            self._observed = True
+            observer(self)
+
+    def _observe_unanswered(self) -> None:
+        """Nobody is left to answer: what the client got is what there is."""
+        if self._context.observer is not None and not self._observed:
+            if self.status == 0:
+                self.status = CLIENT_CLOSED_REQUEST
+            self._observe()
+
+
+_KNOWN_EVENTS = frozenset(
+    (
+        "http.response.start",
+        "http.response.body",
+        "http.response.trailers",
+        "http.response.early_hint",
+    )
+)
+
+_PLAIN_BODIES = {
+    500: b"Internal Server Error\n",
+    503: b"Service Unavailable\n",
+    504: b"Gateway Timeout\n",
+}
+
+
+def _as_bytes(data: object) -> bytes:
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        return bytes(data)
+    raise EventError(f"http.response.body: 'body' must be bytes, not {type(data).__name__}")
+
+
+async def _awaited(result: Any) -> None:
+    """Run an application whose call returned an awaitable that is not a coroutine."""
+    await result

@@ -1,0 +1,88 @@
+"""The HTTP connection scope (ASGI HTTP 2.5), built by copying a template and filling in what each request brings.
+
+Owns the keys and their types; knows nothing of sockets. A scope shares no mutable object with another one, for
+middleware writes to scopes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pronghorn.asgi.context import Context
+from pronghorn.wire.request import Request
+
+#: The version of the HTTP and WebSocket message formats that is spoken in full.
+SPEC_VERSION = "2.5"
+
+Scope = dict[str, Any]
+
+
+class Endpoint:
+    """What the requests of one connection have in common: who speaks to which of our addresses, and how.
+
+    ``client``: (host, port) or None · ``server``: (host, port), or (path, None) for a unix socket, or None ·
+    ``scheme``: "http" or "https" · ``extensions``: name to dict · ``template``: the scope but for the request's own
+    keys. Connections that differ only in ``client`` share a template.
+    """
+
+    __slots__ = ("client", "scheme", "template", "trusted")
+
+    def __init__(self, client: tuple[str, int] | None, scheme: str, template: Scope, trusted: bool) -> None:
+        self.client = client
+        self.scheme = scheme
+        self.template = template
+        self.trusted = trusted
+
+
+def template(
+    scheme: str, server: tuple[str, int | None] | None, root_path: str, extensions: dict[str, dict[str, Any]]
+) -> Scope:
+    """Return a scope with all keys in place, so that copying it never has to grow."""
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": SPEC_VERSION},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": scheme,
+        "path": "/",
+        "raw_path": b"/",
+        "query_string": b"",
+        "root_path": root_path,
+        "headers": [],
+        "client": None,
+        "server": server,
+        "extensions": extensions,
+    }
+
+
+def http_scope(request: Request, endpoint: Endpoint, context: Context) -> Scope:
+    """Return the scope of ``request``."""
+    scope = endpoint.template.copy()
+    scope["asgi"] = scope["asgi"].copy()
+    scope["http_version"] = request.http_version
+    scope["method"] = request.method
+    path = request.path
+    root_path = context.root_path
+    if root_path:
+        path = under_root(path, root_path)
+    scope["path"] = path
+    scope["raw_path"] = request.raw_path
+    scope["query_string"] = request.query_string
+    scope["headers"] = request.headers
+    scope["client"] = endpoint.client
+    extensions = scope["extensions"]
+    scope["extensions"] = {name: value.copy() for name, value in extensions.items()}
+    if context.state is not None:
+        scope["state"] = context.state.copy()
+    return scope
+
+
+def under_root(path: str, root_path: str) -> str:
+    """Return ``path`` with ``root_path`` before it, once.
+
+    ASGI's ``path`` includes ``root_path``. A proxy may have stripped the prefix or passed it on: both arrive at the
+    same path.
+    """
+    if path == root_path or path.startswith(root_path + "/"):
+        return path
+    return root_path + path

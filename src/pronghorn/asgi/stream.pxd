@@ -1,0 +1,23 @@
+from pronghorn.wire.response cimport Response
+
+# Not final: a test double overrides these in Python, which is why they are cpdef.
+
+
+cdef class Stream:
+    cdef public Py_ssize_t sent
+
+    cpdef send_informational(self, int status, list headers)
+    cpdef send_head(self, Response response, bytes data, bint end)
+    cpdef send_data(self, bytes data, bint end)
+    cpdef send_trailers(self, list headers)
+    cpdef consumed(self, Py_ssize_t size)
+    cpdef bint blocked(self) except -1
+    cpdef abort(self)
+
+
+cdef class Exchange:
+    cpdef on_data(self, bytes data)
+    cpdef on_end(self, list trailers)
+    cpdef on_disconnect(self, bint lost)
+    cpdef on_writable(self)
+    cpdef on_timeout(self)

@@ -1,0 +1,118 @@
+"""The waist: what an exchange writes to, and what a protocol hands up. Everything above knows HTTP, not its version.
+
+``Stream`` is implemented in ``net/``, one per request; ``Exchange`` in ``asgi/``. ``RecordingStream`` stands in for a
+protocol, so that all of ``asgi/`` can be driven without a socket or a parser.
+"""
+
+from __future__ import annotations
+
+from pronghorn.wire.response import Response
+
+
+class Stream:
+    """One request's way back to the peer. All methods return at once; what cannot be written yet is buffered.
+
+    ``sent`` int: bytes of content handed over so far, framing not counted.
+    """
+
+    __slots__ = ("sent",)
+
+    def __init__(self) -> None:
+        self.sent = 0
+
+    def send_informational(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """Send an interim response: 100 or 103 (RFC 9110 section 15.2)."""
+        raise NotImplementedError
+
+    def send_head(self, response: Response, data: bytes, end: bool) -> None:
+        """Send the head with the first part of the content; ``end``: it is all. Raises ContentError as below."""
+        raise NotImplementedError
+
+    def send_data(self, data: bytes, end: bool) -> None:
+        """Send a part of the content. Raises ContentError where it does not fit the declared length."""
+        raise NotImplementedError
+
+    def send_trailers(self, headers: list[tuple[bytes, bytes]]) -> None:
+        """End the response with a trailer section (RFC 9110 section 6.5)."""
+        raise NotImplementedError
+
+    def consumed(self, size: int) -> None:
+        """The application has taken ``size`` bytes of the request's content: as many more may be read."""
+        raise NotImplementedError
+
+    def blocked(self) -> bool:
+        """Whether the peer reads too slowly: ``Exchange.on_writable`` comes when it has caught up."""
+        raise NotImplementedError
+
+    def abort(self) -> None:
+        """End the exchange where it is: HTTP/1 closes the connection, HTTP/2 resets the stream."""
+        raise NotImplementedError
+
+
+class Exchange:
+    """The upward half of the waist: what a protocol tells the exchange that it opened."""
+
+    __slots__ = ()
+
+    def on_data(self, data: bytes) -> None:
+        """A part of the request's content, never empty."""
+        raise NotImplementedError
+
+    def on_end(self, trailers: list[tuple[bytes, bytes]]) -> None:
+        """The request is complete."""
+        raise NotImplementedError
+
+    def on_disconnect(self, lost: bool) -> None:
+        """The peer sends nothing more; ``lost``: it cannot be sent to either."""
+        raise NotImplementedError
+
+    def on_writable(self) -> None:
+        """``Stream.blocked`` has become False."""
+        raise NotImplementedError
+
+    def on_timeout(self) -> None:
+        """The time for the whole request is over."""
+        raise NotImplementedError
+
+
+class RecordingStream(Stream):
+    """A ``Stream`` that writes down what it is told, for tests."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[object, ...]] = []
+        self.is_blocked = False
+
+    @property
+    def content(self) -> bytes:
+        """All content sent so far."""
+        parts = [call[2] if call[0] == "head" else call[1] for call in self.calls if call[0] in ("head", "data")]
+        return b"".join(part for part in parts if isinstance(part, bytes))
+
+    @property
+    def complete(self) -> bool:
+        """Whether the response was ended."""
+        return any(call[0] == "trailers" or (call[0] in ("head", "data") and call[-1]) for call in self.calls)
+
+    def send_informational(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        self.calls.append(("informational", status, headers))
+
+    def send_head(self, response: Response, data: bytes, end: bool) -> None:
+        self.sent += len(data)
+        self.calls.append(("head", response, data, bool(end)))
+
+    def send_data(self, data: bytes, end: bool) -> None:
+        self.sent += len(data)
+        self.calls.append(("data", data, bool(end)))
+
+    def send_trailers(self, headers: list[tuple[bytes, bytes]]) -> None:
+        self.calls.append(("trailers", headers))
+
+    def consumed(self, size: int) -> None:
+        self.calls.append(("consumed", size))
+
+    def blocked(self) -> bool:
+        return self.is_blocked
+
+    def abort(self) -> None:
+        self.calls.append(("abort",))

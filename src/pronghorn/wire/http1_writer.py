@@ -1,0 +1,200 @@
+"""HTTP/1 responses: what the exchange says, as bytes (RFC 9112).
+
+Owns the framing of one response at a time, chosen in one function, and holds the application to it: content beyond
+the declared length never reaches the wire, missing content ends the connection. It appends to a list that the caller
+writes at once, so that a small response is one write. No clock: the caller brings the Date line.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from http import HTTPStatus
+
+from pronghorn.wire.request import Request
+from pronghorn.wire.response import Response
+
+
+class Framing(IntEnum):
+    """How the end of the content is told (RFC 9112 section 6.3)."""
+
+    NONE = 0  # no content: HEAD, 204, 304
+    LENGTH = 1
+    CHUNKED = 2
+    CLOSE = 3  # the end of the connection, for HTTP/1.0
+
+
+_NONE = int(Framing.NONE)
+_LENGTH = int(Framing.LENGTH)
+_CHUNKED = int(Framing.CHUNKED)
+_CLOSE = int(Framing.CLOSE)
+
+_STATUS_LINES: dict[int, bytes] = {
+    status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus
+}
+#: Reason phrases for the statuses that HTTPStatus names by an older RFC or not at all.
+_STATUS_LINES[413] = b"HTTP/1.1 413 Content Too Large\r\n"
+_STATUS_LINES[414] = b"HTTP/1.1 414 URI Too Long\r\n"
+_STATUS_LINES[416] = b"HTTP/1.1 416 Range Not Satisfiable\r\n"
+_STATUS_LINES[422] = b"HTTP/1.1 422 Unprocessable Content\r\n"
+
+#: Smaller decimal lengths exist once, as most responses are small.
+_DECIMALS = [b"%d" % number for number in range(1024)]
+
+
+def status_line(status: int) -> bytes:
+    """Return the status line with its CRLF; a status without a registered name has an empty reason phrase."""
+    line = _STATUS_LINES.get(status)
+    return b"HTTP/1.1 %d \r\n" % status if line is None else line
+
+
+class ContentError(RuntimeError):
+    """The application sent more or less content than its Content-Length said."""
+
+
+class Http1Writer:
+    """Writes the responses of one connection, in order.
+
+    ``keep_alive`` bool: whether the connection may go on after this response. ``sent`` int: bytes of content
+    handed over, framing not counted. ``complete`` bool: the response has been written to its end.
+    """
+
+    __slots__ = ("_framing", "_remaining", "complete", "keep_alive", "sent")
+
+    def __init__(self) -> None:
+        self._framing = _NONE
+        self._remaining = 0
+        self.keep_alive = False
+        self.complete = True
+        self.sent = 0
+
+    @property
+    def framing(self) -> Framing:
+        return Framing(self._framing)
+
+    def begin(self, keep_alive: bool) -> None:
+        """A request was read; ``keep_alive``: what it and the server allow."""
+        self.keep_alive = keep_alive
+        self.complete = False
+        self.sent = 0
+
+    def informational(self, out: list[bytes], status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """Append an interim response (RFC 9110 section 15.2)."""
+        out.append(status_line(status))
+        for name, value in headers:
+            out.append(b"%b: %b\r\n" % (name, value))
+        out.append(b"\r\n")
+
+    def head(
+        self, out: list[bytes], request: Request, response: Response, data: bytes, end: bool, defaults: list[bytes]
+    ) -> None:
+        """Append the head and the first part of the content.
+
+        ``data``: bytes, may be empty. ``end``: nothing follows, trailers neither. ``defaults``: the Date and Server
+        lines, for a response that has none of its own. Raises ContentError as ``data`` does.
+        """
+        length = self._choose_framing(request, response, len(data), end)
+        parts = [status_line(response.status)]
+        if not response.has_date:
+            parts.append(defaults[0])
+        if not response.has_server:
+            parts.append(defaults[1])
+        for name, value in response.headers:
+            parts.append(name)
+            parts.append(b": ")
+            parts.append(value)
+            parts.append(b"\r\n")
+        if length >= 0:
+            parts.append(b"content-length: ")
+            parts.append(_DECIMALS[length] if length < 1024 else b"%d" % length)
+            parts.append(b"\r\n")
+        elif self._framing == _CHUNKED:
+            parts.append(b"transfer-encoding: chunked\r\n")
+        if not self.keep_alive:
+            parts.append(b"connection: close\r\n\r\n")
+        elif request.http_version == "1.0":
+            parts.append(b"connection: keep-alive\r\n\r\n")
+        else:
+            parts.append(b"\r\n")
+        if self._framing == _LENGTH and end and len(data) == length and length < 16384:
+            parts.append(data)
+            out.append(b"".join(parts))
+            self.sent = length
+            self.complete = True
+            return
+        out.append(b"".join(parts))
+        self.data(out, data, end)
+
+    def _choose_framing(self, request: Request, response: Response, size: int, end: bool) -> int:
+        """Choose how the content ends; returns the Content-Length to send, or -1 for none."""
+        length = response.content_length
+        status = response.status
+        if response.close:
+            self.keep_alive = False
+        if status == 204 or status == 304 or request.method == "HEAD":
+            self._framing = _NONE
+            if status == 204:
+                return -1
+            return size if length < 0 and end and size and status != 304 else length
+        if status == 205:
+            self._framing = _NONE
+            return 0
+        if length >= 0:
+            self._framing = _LENGTH
+            self._remaining = length
+            return length
+        if end:
+            self._framing = _LENGTH
+            self._remaining = size
+            return size
+        if request.http_version == "1.0":
+            self._framing = _CLOSE
+            self.keep_alive = False
+        else:
+            self._framing = _CHUNKED
+        return -1
+
+    def data(self, out: list[bytes], data: bytes, end: bool) -> None:
+        """Append a part of the content; ``end``: it is the last, and no trailers follow.
+
+        Raises ContentError when the content does not fit the declared length: what fits is appended; a response
+        cut short leaves ``keep_alive`` False, for the connection must not go on.
+        """
+        size = len(data)
+        excess = 0
+        if self._framing == _LENGTH:
+            excess = size - self._remaining
+            if excess > 0:
+                data = data[: self._remaining]
+                size = self._remaining
+            self._remaining -= size
+        if size and self._framing != _NONE:
+            self.sent += size
+            if self._framing == _CHUNKED:
+                out.append(b"%x\r\n" % size)
+                out.append(data)
+                out.append(b"\r\n")
+            else:
+                out.append(data)
+        if end:
+            self._finish(out)
+        if excess > 0:
+            raise ContentError(f"Response content is {excess} bytes longer than its Content-Length")
+
+    def _finish(self, out: list[bytes]) -> None:
+        self.complete = True
+        if self._framing == _CHUNKED:
+            out.append(b"0\r\n\r\n")
+        elif self._framing == _LENGTH and self._remaining:
+            self.keep_alive = False
+            raise ContentError(f"Response content is {self._remaining} bytes shorter than its Content-Length")
+
+    def trailers(self, out: list[bytes], headers: list[tuple[bytes, bytes]]) -> None:
+        """Append the last chunk and the trailer section (RFC 9112 section 7.1.2), where the framing has one."""
+        self.complete = True
+        if self._framing != _CHUNKED:
+            self._finish(out)
+            return
+        out.append(b"0\r\n")
+        for name, value in headers:
+            out.append(b"%b: %b\r\n" % (name, value))
+        out.append(b"\r\n")

@@ -1,0 +1,99 @@
+cimport cython
+
+# State, of which _begin_frame(), _end_frame() and _end() are the only writers:
+#
+#   HEADER ──► PAYLOAD ─┬─ frame of a message, PING, PONG ──► HEADER
+#      │          │     └─ CLOSE ──► CLOSED: what follows is dropped (RFC 6455 section 1.4)
+#      └──────────┴──► FAILED, once a FrameError was raised
+#
+# Memory: _buffer holds what is not parsed yet, at most one incomplete frame once next() said NEED_DATA; _message holds
+# the frames before it of the same message, inflated.
+
+cdef int _NEED_DATA, _MESSAGE, _GOT_PING, _GOT_PONG, _GOT_CLOSE
+cdef int _CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG
+cdef int _HEADER, _PAYLOAD, _CLOSED, _FAILED
+cdef int _PROTOCOL_ERROR, _NO_STATUS, _INVALID_DATA, _MESSAGE_TOO_BIG
+cdef int _FIN, _RSV, _RSV1, _RSV2_3, _OPCODE, _MASKED, _LENGTH, _LENGTH_16, _LENGTH_64
+cdef Py_ssize_t _DEFLATE_SLACK
+cdef long long _TRANSLATE_FROM
+cdef tuple _XOR
+cdef dict _SHORT_HEADERS
+cdef object _pack_header_16, _pack_header_64
+
+
+@cython.final
+cdef class FrameParser:
+    cdef long long _max_size
+    cdef object _inflater
+    # bytes fed and not consumed: _buffer[_position:]
+    cdef bytearray _buffer
+    cdef Py_ssize_t _position
+    cdef int _state
+    # the frame in hand: its payload starts at _position, of which _seen bytes are unmasked and, if text, valid
+    cdef int _opcode
+    cdef bint _fin
+    cdef long long _length
+    cdef long long _seen
+    cdef unsigned int _key
+    # the message in hand: TEXT, BINARY or 0 for none; its frames so far; the start of a character cut at their end
+    cdef int _kind
+    cdef bint _compressed
+    cdef long long _deflated_size
+    cdef bytearray _message
+    cdef bytes _carry
+    # the payload of the last event
+    cdef readonly bint is_text
+    cdef readonly str text
+    cdef readonly bytes data
+    cdef readonly int close_code
+    cdef readonly str close_reason
+
+    cpdef Py_ssize_t buffered(self)
+    cpdef feed(self, data)
+    @cython.locals(have="Py_ssize_t", event=int)
+    cpdef int next(self) except -1
+
+    @cython.locals(
+        buf="const unsigned char*", have="Py_ssize_t", i="Py_ssize_t", first=int, length="long long", size=int,
+    )
+    cdef bint _read_header(self) except -1
+    @cython.locals(opcode=int)
+    cdef _check_first_bytes(self, int first, int second)
+    @cython.locals(most="long long")
+    cdef _check_size(self, long long length, int first)
+    cdef int _begin_frame(self, int first, long long length) except -1
+    @cython.locals(buf="const unsigned char*", start="Py_ssize_t", end="Py_ssize_t", turn=int)
+    cdef _look_ahead(self, Py_ssize_t have)
+    @cython.locals(buf="const unsigned char*", start="Py_ssize_t", end="Py_ssize_t")
+    cdef int _end_frame(self) except -1
+    @cython.locals(code=int)
+    cdef int _read_control(self, bytes payload) except -1
+    cdef int _join(self, bytes payload) except -1
+    @cython.locals(most="long long")
+    cdef bytes _inflate(self, bytes payload)
+    cdef _deliver(self, whole)
+    cdef int _end_message(self) except -1
+    @cython.locals(used="Py_ssize_t")
+    cdef int _validate(self, bytes piece) except -1
+    cdef int _stay_ended(self) except -1
+    cdef int _fail(self, int code, str reason) except -1
+    cdef int _end(self, int state) except -1
+
+
+@cython.locals(
+    buf="unsigned char*", i="Py_ssize_t",
+    k0="unsigned char", k1="unsigned char", k2="unsigned char", k3="unsigned char",
+)
+cpdef unmask(bytearray data, Py_ssize_t start, Py_ssize_t end, unsigned int key)
+cpdef bint is_close_code(long code) except -1
+
+cpdef bytes text(str message, deflater=*)
+cpdef bytes binary(message, deflater=*)
+cdef bytes _message(int opcode, payload, deflater)
+cpdef bytes frame(int opcode, payload, bint fin=*, bint rsv1=*)
+@cython.locals(first=int, short=tuple)
+cpdef bytes header(int opcode, Py_ssize_t length, bint fin=*, bint rsv1=*)
+cpdef bytes close(code=*, str reason=*)
+cpdef bytes ping(payload=*)
+cpdef bytes pong(payload=*)
+cdef bytes _control(int opcode, payload)

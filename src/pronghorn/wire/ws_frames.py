@@ -1,0 +1,516 @@
+"""WebSocket frames, server side: bytes in, whole messages out, and the frames to send back (RFC 6455).
+
+A pull parser: what is not asked for is not parsed, so that whoever reads decides how much is under way. It owns
+framing (section 5), fragmentation (5.4), UTF-8 (8.1), close codes (7.4) and the limit on the size of a message; it
+inflates compressed messages through an ``Inflater`` that is handed to it. It knows nothing of sockets, time or ASGI,
+and answers nothing itself: a PING is an event, and so is a CLOSE.
+"""
+
+from __future__ import annotations
+
+from codecs import utf_8_decode
+from enum import IntEnum
+from struct import Struct
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pronghorn.wire.ws_deflate import Deflater, Inflater
+
+
+class Event(IntEnum):
+    """What ``FrameParser.next`` found."""
+
+    NEED_DATA = 0
+    MESSAGE = 1  # parser.is_text tells whether parser.text or parser.data holds it
+    PING = 2  # parser.data
+    PONG = 3  # parser.data
+    CLOSE = 4  # parser.close_code, parser.close_reason; nothing follows
+
+
+class Opcode(IntEnum):
+    """RFC 6455 section 11.8."""
+
+    CONTINUATION = 0x0
+    TEXT = 0x1
+    BINARY = 0x2
+    CLOSE = 0x8
+    PING = 0x9
+    PONG = 0xA
+
+
+class CloseCode(IntEnum):
+    """RFC 6455 section 7.4.1 and the IANA registry; 3000 to 4999 belong to frameworks and applications."""
+
+    NORMAL = 1000
+    GOING_AWAY = 1001
+    PROTOCOL_ERROR = 1002
+    UNSUPPORTED_DATA = 1003
+    NO_STATUS = 1005  # never on the wire: a close frame without a code
+    ABNORMAL = 1006  # never on the wire: the connection was lost
+    INVALID_DATA = 1007
+    POLICY_VIOLATION = 1008
+    MESSAGE_TOO_BIG = 1009
+    MANDATORY_EXTENSION = 1010
+    INTERNAL_ERROR = 1011
+    SERVICE_RESTART = 1012
+    TRY_AGAIN_LATER = 1013
+    BAD_GATEWAY = 1014
+
+
+class State(IntEnum):
+    """Where in a frame the parser stands; drawn in ``ws_frames.pxd``."""
+
+    HEADER = 0
+    PAYLOAD = 1
+    CLOSED = 2
+    FAILED = 3
+
+
+class FrameError(Exception):
+    """The peer broke the protocol, or a limit: close with ``code``.
+
+    ``code``: int, a close code that may be sent. ``reason``: str, one clause for people that fits a close frame.
+    """
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+_NEED_DATA = int(Event.NEED_DATA)
+_MESSAGE = int(Event.MESSAGE)
+_GOT_PING = int(Event.PING)
+_GOT_PONG = int(Event.PONG)
+_GOT_CLOSE = int(Event.CLOSE)
+
+_CONTINUATION = int(Opcode.CONTINUATION)
+_TEXT = int(Opcode.TEXT)
+_BINARY = int(Opcode.BINARY)
+_CLOSE = int(Opcode.CLOSE)
+_PING = int(Opcode.PING)
+_PONG = int(Opcode.PONG)
+
+_HEADER = int(State.HEADER)
+_PAYLOAD = int(State.PAYLOAD)
+_CLOSED = int(State.CLOSED)
+_FAILED = int(State.FAILED)
+
+_PROTOCOL_ERROR = int(CloseCode.PROTOCOL_ERROR)
+_NO_STATUS = int(CloseCode.NO_STATUS)
+_INVALID_DATA = int(CloseCode.INVALID_DATA)
+_MESSAGE_TOO_BIG = int(CloseCode.MESSAGE_TOO_BIG)
+
+_FIN, _RSV, _RSV1, _RSV2_3, _OPCODE, _MASKED, _LENGTH = 0x80, 0x70, 0x40, 0x30, 0x0F, 0x80, 0x7F
+_LENGTH_16, _LENGTH_64 = 126, 127
+
+#: Payload of a control frame, and of a close frame beside its code (RFC 6455 section 5.5).
+MOST_CONTROL = 125
+MOST_REASON = 123
+
+#: Room that deflate may take beyond what it inflates to: fixed codes cost at most an eighth, blocks a few bytes.
+_DEFLATE_SLACK = 1024
+
+#: Interpreted, a byte loop runs at 20 MB/s and bytes.translate, a table for each byte of the key, at 1 GB/s;
+#: compiled, the loop is the fastest, and no payload reaches this length.
+_INTERPRETED = __file__.endswith((".py", ".pyc"))
+_TRANSLATE_FROM = 16 if _INTERPRETED else (1 << 62)
+_ONES, _IDENTITY = int.from_bytes(b"\x01" * 256, "big"), int.from_bytes(bytes(range(256)), "big")
+_XOR = tuple((_IDENTITY ^ key * _ONES).to_bytes(256, "big") for key in range(256 if _INTERPRETED else 0))
+
+
+class FrameParser:
+    """Parses what one client sends after the handshake.
+
+    ``is_text``, ``text``: str, ``data``: bytes: the message, or the payload of a PING or PONG, of the last event.
+    ``close_code``: int and ``close_reason``: str, of a CLOSE; 1005 where the client gave no code.
+    """
+
+    def __init__(self, max_size: int = 0, inflater: Inflater | None = None) -> None:
+        """``max_size``: bytes of a message, inflated, that is still taken; 0 for no limit."""
+        self._max_size = max_size
+        self._inflater = inflater
+        self._buffer = bytearray()
+        self._position = 0
+        self._state = _HEADER
+        self._opcode = 0
+        self._fin = False
+        self._length = 0
+        self._seen = 0
+        self._key = 0
+        self._kind = 0
+        self._compressed = False
+        self._deflated_size = 0
+        self._message = bytearray()
+        self._carry = b""
+        self.is_text = False
+        self.text = ""
+        self.data = b""
+        self.close_code = 0
+        self.close_reason = ""
+
+    @property
+    def state(self) -> State:
+        """Where the parser stands."""
+        return State(self._state)
+
+    def buffered(self) -> int:
+        """Return how many bytes are held: fed and not consumed, or of a message that is not complete.
+
+        After NEED_DATA they all belong to an incomplete message, which only more data can complete.
+        """
+        return len(self._buffer) - self._position + len(self._message)
+
+    def feed(self, data: bytes) -> None:
+        """Append what the client sent. After a CLOSE or an error it is dropped."""
+        if self._state >= _CLOSED:
+            return
+        # Dropping the consumed front only once it is half of all keeps the total cost linear in what is fed.
+        if self._position and self._position * 2 >= len(self._buffer):
+            del self._buffer[: self._position]
+            self._position = 0
+        self._buffer += data
+
+    def next(self) -> int:
+        """Return the next ``Event``, as an int. Raises ``FrameError``, and again on every later call."""
+        self.text = ""
+        self.data = b""
+        if self._state >= _CLOSED:
+            return self._stay_ended()
+        while self._state == _PAYLOAD or self._read_header():
+            have = len(self._buffer) - self._position
+            if have < self._length:
+                self._look_ahead(have)
+                return _NEED_DATA
+            event = self._end_frame()
+            if event != _NEED_DATA:
+                return event
+        return _NEED_DATA
+
+    def _read_header(self) -> bool:
+        have = len(self._buffer) - self._position
+        if have < 2:
+            if have == 0 and self._position:
+                self._buffer.clear()
+                self._position = 0
+            return False
+        buf = self._buffer
+        i = self._position
+        first = buf[i]
+        self._check_first_bytes(first, buf[i + 1])
+        length = buf[i + 1] & _LENGTH
+        i += 2
+        if length >= _LENGTH_16:
+            size = 2 if length == _LENGTH_16 else 8
+            if have < 2 + size:
+                return False
+            if size == 8 and buf[i] & 0x80:
+                self._fail(_PROTOCOL_ERROR, "frame length over 2^63")
+            length = 0
+            for i in range(i, i + size):
+                length = length << 8 | buf[i]
+            i += 1
+            if length < _LENGTH_16 if size == 2 else length < 0x10000:
+                self._fail(_PROTOCOL_ERROR, "frame length not in its shortest form")
+        if first & _OPCODE < _CLOSE:
+            self._check_size(length, first)
+        if len(self._buffer) - i < 4:
+            return False
+        self._key = buf[i]
+        for i in range(i + 1, i + 4):
+            self._key = self._key << 8 | buf[i]
+        self._position = i + 1
+        self._begin_frame(first, length)
+        return True
+
+    def _check_first_bytes(self, first: int, second: int) -> None:
+        """Refuse what RFC 6455 section 5.2, 5.4 and 5.5 rule out."""
+        opcode = first & _OPCODE
+        if not second & _MASKED:
+            self._fail(_PROTOCOL_ERROR, "frame not masked")
+        if opcode >= _CLOSE:
+            if opcode > _PONG:
+                self._fail(_PROTOCOL_ERROR, "reserved opcode")
+            if first & _RSV:
+                self._fail(_PROTOCOL_ERROR, "reserved bit set")
+            if not first & _FIN:
+                self._fail(_PROTOCOL_ERROR, "fragmented control frame")
+            if second & _LENGTH > MOST_CONTROL:
+                self._fail(_PROTOCOL_ERROR, "control frame over 125 bytes")
+            if opcode == _CLOSE and second & _LENGTH == 1:
+                self._fail(_PROTOCOL_ERROR, "close frame with half a code")
+            return
+        if opcode > _BINARY:
+            self._fail(_PROTOCOL_ERROR, "reserved opcode")
+        if opcode == _CONTINUATION and not self._kind:
+            self._fail(_PROTOCOL_ERROR, "continuation of no message")
+        if opcode != _CONTINUATION and self._kind:
+            self._fail(_PROTOCOL_ERROR, "new message before the end of the last")
+        # RFC 7692 section 6: RSV1 marks a compressed message, on its first frame only.
+        if first & _RSV2_3 or (first & _RSV1 and (opcode == _CONTINUATION or self._inflater is None)):
+            self._fail(_PROTOCOL_ERROR, "reserved bit set")
+
+    def _check_size(self, length: int, first: int) -> None:
+        if not self._max_size:
+            return
+        most = self._max_size - len(self._message)
+        if self._compressed or first & _RSV1:
+            # The inflater counts the message; this bounds what is kept for it.
+            most = self._max_size + (self._max_size >> 3) + _DEFLATE_SLACK - self._deflated_size
+        if length > most:
+            self._fail(_MESSAGE_TOO_BIG, "message too big")
+
+    def _begin_frame(self, first: int, length: int) -> None:
+        self._state = _PAYLOAD
+        self._opcode = first & _OPCODE
+        self._fin = first & _FIN != 0
+        self._length = length
+        self._seen = 0
+        if self._opcode == _TEXT or self._opcode == _BINARY:
+            self._kind = self._opcode
+            self._compressed = first & _RSV1 != 0
+
+    def _look_ahead(self, have: int) -> None:
+        """Unmask, and where it is text validate, what came so far of a frame: invalid text fails at its first byte."""
+        if have == self._seen or self._opcode >= _CLOSE:
+            return
+        buf = self._buffer
+        start = self._position + self._seen
+        end = self._position + have
+        unmask(self._buffer, start, end, self._key)
+        turn = 8 * ((have - self._seen) & 3)
+        if turn:
+            self._key = (self._key << turn | self._key >> (32 - turn)) & 0xFFFFFFFF
+        self._seen = have
+        if self._kind == _TEXT and not self._compressed:
+            self._validate(buf[start:end])
+
+    def _end_frame(self) -> int:
+        start = self._position
+        end = start + self._length
+        unmask(self._buffer, start + self._seen, end, self._key)
+        self._position = end
+        self._state = _HEADER
+        buf = self._buffer
+        if self._opcode >= _CLOSE:
+            return self._read_control(b"" + buf[start:end])
+        if not self._fin or self._compressed or self._opcode == _CONTINUATION:
+            return self._join(buf[start:end])
+        if self._kind == _TEXT:
+            try:
+                self.text = buf[start:end].decode("utf-8")
+            except UnicodeDecodeError:
+                self._fail(_INVALID_DATA, "text not valid UTF-8")
+        else:
+            # Compiled, the slice is bytes already, which b"" + returns as it is; bytes() would cost 0.1 µs.
+            self.data = b"" + buf[start:end]
+        return self._end_message()
+
+    def _read_control(self, payload: bytes) -> int:
+        if self._opcode == _PING:
+            self.data = payload
+            return _GOT_PING
+        if self._opcode == _PONG:
+            self.data = payload
+            return _GOT_PONG
+        code = _NO_STATUS
+        if payload:
+            code = payload[0] << 8 | payload[1]
+            if not is_close_code(code):
+                self._fail(_PROTOCOL_ERROR, "close code not allowed")
+            try:
+                self.close_reason = payload[2:].decode("utf-8")
+            except UnicodeDecodeError:
+                self._fail(_INVALID_DATA, "close reason not valid UTF-8")
+        self.close_code = code
+        self._end(_CLOSED)
+        return _GOT_CLOSE
+
+    def _join(self, payload: bytes) -> int:
+        """Add a frame to a message that is fragmented or compressed."""
+        if self._compressed:
+            self._deflated_size += len(payload)
+            payload = self._inflate(payload)
+            self._seen = 0
+        if self._fin and not self._message:
+            self._deliver(payload)
+            return self._end_message()
+        self._message += payload
+        if self._fin:
+            self._deliver(self._message)
+            return self._end_message()
+        if self._kind == _TEXT:
+            self._validate(payload[self._seen :])
+        return _NEED_DATA
+
+    def _inflate(self, payload: bytes) -> bytes:
+        assert self._inflater is not None  # RSV1 is refused without it
+        most = self._max_size - len(self._message) if self._max_size else -1
+        try:
+            return self._inflater.inflate(payload, self._fin, most)
+        except FrameError as error:
+            self._fail(error.code, error.reason)
+            raise
+
+    def _deliver(self, whole: bytes | bytearray) -> None:
+        if self._kind != _TEXT:
+            self.data = bytes(whole)
+            return
+        try:
+            self.text = whole.decode("utf-8")
+        except UnicodeDecodeError:
+            self._fail(_INVALID_DATA, "text not valid UTF-8")
+
+    def _end_message(self) -> int:
+        self.is_text = self._kind == _TEXT
+        self._kind = 0
+        self._compressed = False
+        self._deflated_size = 0
+        if self._message:
+            self._message = bytearray()
+        self._carry = b""
+        return _MESSAGE
+
+    def _validate(self, piece: bytes) -> None:
+        """Check the next piece of a text that is not complete; a character may be cut at its end."""
+        if self._carry:
+            piece = self._carry + piece
+        try:
+            _, used = utf_8_decode(piece, "strict", False)
+            self._carry = bytes(piece[used:])
+        except UnicodeDecodeError:
+            self._fail(_INVALID_DATA, "text not valid UTF-8")
+
+    def _stay_ended(self) -> int:
+        if self._state == _FAILED:
+            raise FrameError(self.close_code, self.close_reason)
+        return _NEED_DATA
+
+    def _fail(self, code: int, reason: str) -> None:
+        self._end(_FAILED)
+        self.close_code = code
+        self.close_reason = reason
+        raise FrameError(code, reason) from None
+
+    def _end(self, state: int) -> None:
+        self._state = state
+        self._position = 0
+        self._buffer = bytearray()
+        self._message = bytearray()
+        self._inflater = None
+
+
+def unmask(data: bytearray, start: int, end: int, key: int) -> None:
+    """XOR ``data[start:end]`` in place with ``key``, 32 bits, most significant byte first (RFC 6455 section 5.3)."""
+    if start < 0 or end > len(data):
+        raise ValueError("range outside of the data")
+    k0, k1, k2, k3 = key >> 24, key >> 16 & 0xFF, key >> 8 & 0xFF, key & 0xFF
+    if end - start >= _TRANSLATE_FROM:
+        data[start:end:4] = data[start:end:4].translate(_XOR[k0])
+        data[start + 1 : end : 4] = data[start + 1 : end : 4].translate(_XOR[k1])
+        data[start + 2 : end : 4] = data[start + 2 : end : 4].translate(_XOR[k2])
+        data[start + 3 : end : 4] = data[start + 3 : end : 4].translate(_XOR[k3])
+        return
+    buf = data
+    i = start
+    # Eight bytes a turn, and no branch: compilers make one vector operation of it.
+    while i <= end - 8:
+        buf[i] ^= k0
+        buf[i + 1] ^= k1
+        buf[i + 2] ^= k2
+        buf[i + 3] ^= k3
+        buf[i + 4] ^= k0
+        buf[i + 5] ^= k1
+        buf[i + 6] ^= k2
+        buf[i + 7] ^= k3
+        i += 8
+    while i < end:
+        buf[i] ^= k0
+        k0, k1, k2, k3 = k1, k2, k3, k0
+        i += 1
+
+
+def is_close_code(code: int) -> bool:
+    """Whether ``code`` may stand in a close frame (RFC 6455 section 7.4, IANA registry)."""
+    if code < 1000 or code > 1014:
+        return 3000 <= code <= 4999
+    # 1004 has no meaning; 1005 and 1006 say what was not received.
+    return not 1004 <= code <= 1006
+
+
+def text(message: str, deflater: Deflater | None = None) -> bytes:
+    """Return the frame of a text message. Raises UnicodeEncodeError (a ValueError) for lone surrogates."""
+    return _message(_TEXT, message.encode(), deflater)
+
+
+def binary(message: bytes, deflater: Deflater | None = None) -> bytes:
+    """Return the frame of a binary message."""
+    return _message(_BINARY, message, deflater)
+
+
+def _message(opcode: int, payload: bytes, deflater: Deflater | None) -> bytes:
+    if deflater is None or len(payload) < deflater.threshold:
+        return header(opcode, len(payload)) + payload
+    payload = deflater.deflate(payload)
+    return header(opcode, len(payload), True, True) + payload
+
+
+def frame(opcode: int, payload: bytes, fin: bool = True, rsv1: bool = False) -> bytes:
+    """Return any one frame, unmasked as a server sends it (RFC 6455 section 5.1)."""
+    return header(opcode, len(payload), fin, rsv1) + payload
+
+
+def header(opcode: int, length: int, fin: bool = True, rsv1: bool = False) -> bytes:
+    """Return a frame's header alone: a large payload is better written after it than copied behind it."""
+    first = opcode | (_FIN if fin else 0) | (_RSV1 if rsv1 else 0)
+    if length < _LENGTH_16:
+        short = _SHORT_HEADERS.get(first)
+        return short[length] if short is not None else bytes((first, length))
+    if length < 0x10000:
+        return _pack_header_16(first, _LENGTH_16, length)
+    return _pack_header_64(first, _LENGTH_64, length)
+
+
+def close(code: int | None = 1000, reason: str = "") -> bytes:
+    """Return a close frame; without a code where that is None, as the answer to a close frame that had none.
+
+    Raises ValueError for a code that may not be sent, and for a reason over 123 bytes of UTF-8.
+    """
+    if code is None:
+        if reason:
+            raise ValueError("a close reason needs a close code")
+        return frame(_CLOSE, b"")
+    if not is_close_code(code):
+        raise ValueError(f"close code {code} may not be sent: use 1000 to 1003, 1007 to 1014 or 3000 to 4999")
+    encoded = reason.encode()
+    if len(encoded) > MOST_REASON:
+        raise ValueError(f"close reason of {len(encoded)} bytes: at most {MOST_REASON} fit")
+    return frame(_CLOSE, code.to_bytes(2, "big") + encoded)
+
+
+def ping(payload: bytes = b"") -> bytes:
+    """Return a ping frame. Raises ValueError for a payload over 125 bytes."""
+    return _control(_PING, payload)
+
+
+def pong(payload: bytes = b"") -> bytes:
+    """Return a pong frame. Raises ValueError for a payload over 125 bytes."""
+    return _control(_PONG, payload)
+
+
+def _control(opcode: int, payload: bytes) -> bytes:
+    if len(payload) > MOST_CONTROL:
+        raise ValueError(f"control frame of {len(payload)} bytes: at most {MOST_CONTROL} fit")
+    return frame(opcode, payload)
+
+
+_pack_header_16 = Struct("!BBH").pack
+_pack_header_64 = Struct("!BBQ").pack
+#: The two bytes before a short message, for each way to mark one: nearly every frame of a chatty service.
+_SHORT_HEADERS = {
+    first: tuple(bytes((first, length)) for length in range(_LENGTH_16))
+    for first in (_FIN | _TEXT, _FIN | _BINARY, _FIN | _RSV1 | _TEXT, _FIN | _RSV1 | _BINARY)
+}
