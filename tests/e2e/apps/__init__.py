@@ -1,0 +1,1 @@
+"""Applications that the end-to-end tests serve."""
