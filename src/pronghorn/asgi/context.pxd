@@ -16,6 +16,7 @@ cdef class Context:
     cdef public object on_fatal
     # times in seconds
     cdef public double clock
+    cdef public double margin
     cdef public double keepalive
     cdef public double header_timeout
     cdef public double body_timeout
@@ -27,6 +28,9 @@ cdef class Context:
     cdef public Py_ssize_t max_body_size
     # responses
     cdef public list defaults
+    # connections
+    cdef public object is_trusted
+    cdef public dict templates
     # requests
     cdef public object rules
     cdef public object trusting_rules

@@ -18,7 +18,7 @@ class Context:
     """Shared state of one worker. Times are seconds, sizes bytes.
 
     ``defaults``: the Date and the Server line of a response, as the wire wants them. ``clock``: the loop's time as of
-    the last sweep, good enough for deadlines. ``observer``: called with each finished exchange, or None.
+    the last sweep, good enough for deadlines; ``margin``: by how much it may lag behind. ``observer``: called with each finished exchange, or None.
     """
 
     __slots__ = (
@@ -32,9 +32,11 @@ class Context:
         "draining",
         "header_timeout",
         "high_water",
+        "is_trusted",
         "keepalive",
         "log",
         "loop",
+        "margin",
         "max_body_size",
         "max_requests",
         "observer",
@@ -47,6 +49,7 @@ class Context:
         "rules",
         "state",
         "tasks",
+        "templates",
         "timed",
         "trusting_rules",
         "write_timeout",
@@ -65,6 +68,7 @@ class Context:
         self.on_fatal: Callable[[BaseException], None] = _raise
         # times
         self.clock = 0.0
+        self.margin = 0.0
         self.keepalive = 2.0
         self.header_timeout = 10.0
         self.body_timeout = 30.0
@@ -76,6 +80,9 @@ class Context:
         self.max_body_size = 0
         # responses
         self.defaults = [b"", b"server: pronghorn\r\n"]
+        # connections
+        self.is_trusted: Callable[[tuple[str, int] | None], bool] = _nobody
+        self.templates: dict[Any, dict[str, Any]] = {}
         # requests
         self.rules: Any = None
         self.trusting_rules: Any = None
@@ -107,6 +114,10 @@ class Context:
 
 def _raise(error: BaseException) -> None:
     raise error
+
+
+def _nobody(client: tuple[str, int] | None) -> bool:
+    return False
 
 
 def _ignore() -> None:

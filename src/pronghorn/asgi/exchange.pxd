@@ -51,12 +51,14 @@ cdef class HttpExchange(Exchange):
     cdef bint _cancelling
 
     cpdef start(self)
+    @cython.locals(unanswered=bint)
+    cpdef on_disconnect(self, bint lost)
     cpdef _finish(self, task)
     cdef _end_cancelled(self)
     cdef _end_unfinished(self)
     cdef _fail(self, error)
     cdef _answer_failure(self, int status)
-    cpdef refuse(self, int status)
+    cpdef refuse(self, int status, str reason=*, tuple headers=*)
     cpdef cancel(self)
     cpdef str describe(self)
 

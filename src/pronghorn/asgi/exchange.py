@@ -17,6 +17,7 @@ from pronghorn.asgi.context import Context
 from pronghorn.asgi.errors import ClientDisconnected, EventError, is_disconnect
 from pronghorn.asgi.scope import Endpoint, http_scope
 from pronghorn.asgi.stream import Exchange, Stream
+from pronghorn.wire.errors import ProtocolError
 from pronghorn.wire.request import Request
 from pronghorn.wire.response import Response
 
@@ -202,10 +203,10 @@ class HttpExchange(Exchange):
             self.stream.abort()
             self._observe()
 
-    def refuse(self, status: int) -> None:
+    def refuse(self, status: int, reason: str = "", headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
         """Answer without, or in place of, the application; nothing must have been sent yet."""
-        body = _PLAIN_BODIES.get(status, b"Error\n")
-        self.response = Response(status, [(b"content-type", b"text/plain; charset=utf-8")])
+        body = (reason or _PLAIN_BODIES.get(status, "Error")).encode("utf-8", "replace") + b"\n"
+        self.response = Response(status, [(b"content-type", b"text/plain; charset=utf-8"), *headers])
         self.status = status
         self._set_sending(_DONE)
         self.stream.send_head(self.response, body, True)
@@ -243,14 +244,23 @@ class HttpExchange(Exchange):
         elif self._receiving != _COMPLETE_THEN_GONE:
             self._chunks = None
             self._set_receiving(_GONE)
-        if lost and self._sending < _DONE:
+        unanswered = self._sending < _DONE
+        if lost and unanswered:
             self._set_sending(_LOST)
-        if self._task is not None and self._grace is None:
+        if unanswered and self._task is not None and self._grace is None:
             grace = self._context.disconnect_grace_period
             if grace > 0:
                 self._grace = self._context.loop.call_later(grace, self.cancel)
             elif grace == 0:
                 self.cancel()
+
+    def on_fault(self, error: ProtocolError) -> None:
+        self._chunks = None
+        self._set_receiving(_GONE)
+        if self._sending <= _HELD:
+            self.refuse(error.status, error.reason, error.headers)
+        elif self._sending < _DONE:
+            self._answer_failure(error.status)
 
     def on_writable(self) -> None:
         self._wake()
@@ -480,9 +490,9 @@ _KNOWN_EVENTS = frozenset(
 )
 
 _PLAIN_BODIES = {
-    500: b"Internal Server Error\n",
-    503: b"Service Unavailable\n",
-    504: b"Gateway Timeout\n",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
 }
 
 

@@ -21,7 +21,7 @@ class Endpoint:
     """What the requests of one connection have in common: who speaks to which of our addresses, and how.
 
     ``client``: (host, port) or None · ``server``: (host, port), or (path, None) for a unix socket, or None ·
-    ``scheme``: "http" or "https" · ``extensions``: name to dict · ``template``: the scope but for the request's own
+    ``scheme``: "http" or "https" · ``trusted``: whether the client may speak for others (a proxy) · ``template``: the scope but for the request's own
     keys. Connections that differ only in ``client`` share a template.
     """
 
@@ -34,10 +34,26 @@ class Endpoint:
         self.trusted = trusted
 
 
-def template(
-    scheme: str, server: tuple[str, int | None] | None, root_path: str, extensions: dict[str, dict[str, Any]]
-) -> Scope:
-    """Return a scope with all keys in place, so that copying it never has to grow."""
+def endpoint_for(
+    context: Context, client: tuple[str, int] | None, server: tuple[str, int | None] | None, scheme: str
+) -> Endpoint:
+    """Return the ``Endpoint`` of a new connection.
+
+    ``client``: None for a peer without an address (unix sockets) · ``server``: the address it connected to.
+    """
+    key = (server, scheme)
+    template = context.templates.get(key)
+    if template is None:
+        template = context.templates[key] = _template(context, server, scheme)
+    return Endpoint(client, scheme, template, context.is_trusted(client))
+
+
+#: Extensions that ``HttpExchange`` serves on every connection.
+_EXTENSIONS = ("http.response.early_hint", "http.response.trailers")
+
+
+def _template(context: Context, server: tuple[str, int | None] | None, scheme: str) -> Scope:
+    """A scope with all keys in place, so that copying it never has to grow."""
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": SPEC_VERSION},
@@ -47,11 +63,11 @@ def template(
         "path": "/",
         "raw_path": b"/",
         "query_string": b"",
-        "root_path": root_path,
+        "root_path": context.root_path,
         "headers": [],
         "client": None,
         "server": server,
-        "extensions": extensions,
+        "extensions": {name: {} for name in _EXTENSIONS},
     }
 
 

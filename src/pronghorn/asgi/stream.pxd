@@ -19,5 +19,6 @@ cdef class Exchange:
     cpdef on_data(self, bytes data)
     cpdef on_end(self, list trailers)
     cpdef on_disconnect(self, bint lost)
+    cpdef on_fault(self, error)
     cpdef on_writable(self)
     cpdef on_timeout(self)

@@ -6,6 +6,7 @@ protocol, so that all of ``asgi/`` can be driven without a socket or a parser.
 
 from __future__ import annotations
 
+from pronghorn.wire.errors import ProtocolError
 from pronghorn.wire.response import Response
 
 
@@ -64,6 +65,10 @@ class Exchange:
 
     def on_disconnect(self, lost: bool) -> None:
         """The peer sends nothing more; ``lost``: it cannot be sent to either."""
+        raise NotImplementedError
+
+    def on_fault(self, error: ProtocolError) -> None:
+        """The peer broke the protocol or a limit: it gets the error's status, if nothing else was sent."""
         raise NotImplementedError
 
     def on_writable(self) -> None:

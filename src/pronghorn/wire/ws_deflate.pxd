@@ -16,8 +16,8 @@ cdef class Inflater:
 
     @cython.locals(room="long long", inflated=bytes)
     cpdef bytes inflate(self, payload, bint fin, long long most)
-    @cython.locals(pieces=list, size="long long", rest=bytes)
-    cdef bytes _pass_final_blocks(self, bytes inflated, long long room)
+    @cython.locals(pieces=list, size="long long")
+    cdef bytes _pass_final_blocks(self, bytes rest, bytes inflated, long long room)
 
 
 @cython.final

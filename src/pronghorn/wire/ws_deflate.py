@@ -1,8 +1,8 @@
-"""Compression of WebSocket messages: the permessage-deflate extension (RFC 7692), over the standard library's zlib.
+"""Compression of WebSocket messages: the permessage-deflate extension (RFC 7692), over zlib.
 
-It owns the negotiation (section 7.1) and the two streams of a connection (7.2): ``Inflater`` stops at the limit it is
-given, before anything beyond it is inflated; ``Deflater`` takes memory with the first message that is worth it. It
-knows frames only as payloads, and nothing of text.
+It owns the negotiation (section 7.1) and the two streams of a connection (7.2): ``Inflater`` stops at the
+limit it is given, before anything beyond it is inflated; ``Deflater`` takes memory with the first message
+that is worth it. It knows frames only as payloads, and nothing of text.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 EXTENSION = "permessage-deflate"
 MOST_WINDOW_BITS = 15
-#: zlib cannot deflate without wrapper into a window of 2^8 bytes. Nine bits serve a peer that asked for eight: zlib
-#: keeps 262 bytes of lookahead out of the window, so that no match reaches back further than 250 bytes.
+#: zlib cannot deflate without a wrapper for a window of 2^8 bytes. Nine bits serve a peer that asked for
+#: eight: zlib keeps 262 bytes of lookahead out of its window, so that no match reaches back further than 250
+#: bytes.
 LEAST_ZLIB_WINDOW_BITS = 9
 
 _WINDOW_BITS = {str(bits): bits for bits in range(8, MOST_WINDOW_BITS + 1)}
@@ -29,7 +30,7 @@ _WINDOW_BITS = {str(bits): bits for bits in range(8, MOST_WINDOW_BITS + 1)}
 _TAIL = b"\x00\x00\xff\xff"
 #: An empty message, which zlib would not flush a second time (section 7.2.3.6).
 _EMPTY = b"\x00"
-#: A final block (section 7.2.3.4) costs a new stream and a copy of what is left; more of them than this is an attack.
+#: A final block (section 7.2.3.4) costs a new stream and a copy of what is left: more of them is an attack.
 _MOST_FINAL_BLOCKS = 64
 _SYNC_FLUSH = zlib.Z_SYNC_FLUSH
 _decompressobj = zlib.decompressobj
@@ -41,12 +42,14 @@ _ZlibError = zlib.error
 class DeflateRules:
     """What this server wants of permessage-deflate.
 
-    ``..._no_context_takeover``: each message is compressed by itself: no memory between messages, less compression.
-    ``..._max_window_bits``: 9 to 15; a window is 2^bits bytes. The client's is asked for where the client can limit it.
-    ``level``: 0 to 9 and ``mem_level``: 1 to 9, of zlib. ``threshold``: bytes under which a message is sent as it is.
+    ``..._no_context_takeover``: each message is compressed by itself: no memory kept between them, less
+    compression. ``..._max_window_bits``: 9 to 15, a window is 2^bits bytes; the client's is asked for where
+    the client can limit it. ``level``: 0 to 9, ``mem_level``: 1 to 9, zlib's. ``threshold``: bytes under
+    which a message is sent as it is.
 
-    The defaults take about 32 KiB to deflate and 12 KiB to inflate. Level 3 takes two thirds of the time of zlib's
-    default for a tenth more bytes (JSON); a message that fits its packet anyway gains nothing from being smaller.
+    The defaults take about 32 KiB to deflate and 12 KiB to inflate. Level 3 takes two thirds of the time of
+    zlib's default level for a tenth more bytes (JSON); a message that fits any packet gains nothing from
+    being smaller.
     """
 
     server_no_context_takeover: bool = False
@@ -74,7 +77,8 @@ class DeflateRules:
 class Deflate:
     """What client and server agreed on.
 
-    ``header``: bytes, the value of Sec-WebSocket-Extensions in the response. ``..._max_window_bits``: 8 to 15.
+    ``header``: bytes, the value of Sec-WebSocket-Extensions in the response. ``..._max_window_bits``: 8 to
+    15.
     """
 
     rules: DeflateRules
@@ -100,7 +104,7 @@ class Deflate:
 
 
 def negotiate(offers: Iterable[Extension], rules: DeflateRules) -> Deflate | None:
-    """Return the agreement on the first offer that can be taken; offers come in the client's order of preference.
+    """Return the agreement on the first offer that can be taken; the client lists them as it prefers them.
 
     None: there is no such offer, and messages go uncompressed (RFC 7692 section 5.1).
     """
@@ -161,24 +165,25 @@ class Inflater:
     def __init__(self, window_bits: int = MOST_WINDOW_BITS, takeover: bool = True) -> None:
         self._window_bits = max(window_bits, LEAST_ZLIB_WINDOW_BITS)
         self._takeover = takeover
-        self._stream = None
+        self._stream: zlib._Decompress | None = None
 
-    def inflate(self, payload: bytes, fin: bool, most: int) -> bytes:
+    def inflate(self, payload: bytes | bytearray, fin: bool, most: int) -> bytes:
         """Return what the payload of one frame inflates to.
 
-        ``fin``: the frame is the last of its message. ``most``: bytes that the message may still grow by, -1 for no
-        limit: no more than one byte beyond it is inflated. Raises ``FrameError``: 1009 over ``most``, 1007 for what is
-        not deflate data.
+        ``fin``: the frame is the last of its message. ``most``: bytes that the message may still grow by, -1
+        for no limit: no more than one byte beyond it is inflated. Raises ``FrameError``: 1009 over ``most``,
+        1007 for what is not deflate data, 1008 for blocks made to cost time.
         """
         if fin:
             payload = payload + _TAIL
-        if self._stream is None:
-            self._stream = _decompressobj(-self._window_bits)
+        stream = self._stream
+        if stream is None:
+            stream = self._stream = _decompressobj(-self._window_bits)
         room = most + 1 if most >= 0 else 0
         try:
-            inflated = self._stream.decompress(payload, room)
-            if self._stream.eof:
-                inflated = self._pass_final_blocks(inflated, room)
+            inflated = stream.decompress(payload, room)
+            if stream.eof:
+                inflated = self._pass_final_blocks(stream.unused_data, inflated, room)
         except _ZlibError:
             raise FrameError(CloseCode.INVALID_DATA, "compressed message not valid") from None
         if 0 < room <= len(inflated):
@@ -187,28 +192,30 @@ class Inflater:
             self._stream = None
         return inflated
 
-    def _pass_final_blocks(self, inflated: bytes, room: int) -> bytes:
-        """Go on behind a block marked as final: whoever sends one has ended its stream, and starts another."""
+    def _pass_final_blocks(self, rest: bytes, inflated: bytes, room: int) -> bytes:
+        """Go on behind a final block: whoever sends one has ended its stream, and starts another."""
         pieces = [inflated]
         size = len(inflated)
         for _ in range(_MOST_FINAL_BLOCKS):
-            rest = self._stream.unused_data
-            self._stream = _decompressobj(-self._window_bits)
-            # Only the tail: the message ended with its final block, without the empty block that section 7.2.3.4 adds.
+            stream = self._stream = _decompressobj(-self._window_bits)
+            # Only the tail: the message ended with its final block, without the empty block of section
+            # 7.2.3.4.
             if not rest or rest == _TAIL or 0 < room <= size:
                 return b"".join(pieces)
-            pieces.append(self._stream.decompress(rest, room - size if room else 0))
+            pieces.append(stream.decompress(rest, room - size if room else 0))
             size += len(pieces[-1])
-            if not self._stream.eof:
+            if not stream.eof:
                 return b"".join(pieces)
+            rest = stream.unused_data
         raise FrameError(CloseCode.POLICY_VIOLATION, "compressed message in too many pieces")
 
 
 class Deflater:
     """Compresses the messages of one connection, in order (RFC 7692 section 7.2.1).
 
-    ``window_bits``: 8 to 15. ``takeover``: whether a message may refer to the ones before it; if not, nothing is kept
-    between them. ``threshold``: the length under which ``ws_frames`` does not ask. Level and ``mem_level`` are zlib's.
+    ``window_bits``: 8 to 15. ``takeover``: whether a message may refer to the ones before it; if not, nothing
+    is kept between them. ``threshold``: the length under which ``ws_frames`` does not ask. The rest is
+    zlib's.
     """
 
     def __init__(
@@ -223,7 +230,7 @@ class Deflater:
         self._takeover = takeover
         self._level = level
         self._mem_level = mem_level
-        self._stream = None
+        self._stream: zlib._Compress | None = None
         self.threshold = threshold
 
     def deflate(self, message: bytes) -> bytes:

@@ -54,7 +54,8 @@ cdef class FrameParser:
     cpdef int next(self) except -1
 
     @cython.locals(
-        buf="const unsigned char*", have="Py_ssize_t", i="Py_ssize_t", first=int, length="long long", size=int,
+        buf="const unsigned char*", have="Py_ssize_t", i="Py_ssize_t", k="Py_ssize_t", first=int, length="long long",
+        size="Py_ssize_t",
     )
     cdef bint _read_header(self) except -1
     @cython.locals(opcode=int)
@@ -85,7 +86,7 @@ cdef class FrameParser:
     k0="unsigned char", k1="unsigned char", k2="unsigned char", k3="unsigned char",
 )
 cpdef unmask(bytearray data, Py_ssize_t start, Py_ssize_t end, unsigned int key)
-cpdef bint is_close_code(long code) except -1
+cpdef bint is_close_code(code) except -1
 
 cpdef bytes text(str message, deflater=*)
 cpdef bytes binary(message, deflater=*)

@@ -1,9 +1,9 @@
 """WebSocket frames, server side: bytes in, whole messages out, and the frames to send back (RFC 6455).
 
-A pull parser: what is not asked for is not parsed, so that whoever reads decides how much is under way. It owns
-framing (section 5), fragmentation (5.4), UTF-8 (8.1), close codes (7.4) and the limit on the size of a message; it
-inflates compressed messages through an ``Inflater`` that is handed to it. It knows nothing of sockets, time or ASGI,
-and answers nothing itself: a PING is an event, and so is a CLOSE.
+A pull parser: what is not asked for is not parsed, so that whoever reads decides how much is under way. It
+owns framing (section 5), fragmentation (5.4), UTF-8 (8.1), close codes (7.4) and the limit on the size of a
+message; it inflates compressed messages through an ``Inflater`` that is handed to it. It knows nothing of
+sockets, time or ASGI, and answers nothing itself: a PING is an event, and so is a CLOSE.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from codecs import utf_8_decode
 from enum import IntEnum
 from struct import Struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from pronghorn.wire.ws_deflate import Deflater, Inflater
@@ -69,7 +69,8 @@ class State(IntEnum):
 class FrameError(Exception):
     """The peer broke the protocol, or a limit: close with ``code``.
 
-    ``code``: int, a close code that may be sent. ``reason``: str, one clause for people that fits a close frame.
+    ``code``: int, a close code that may be sent. ``reason``: str, one clause for people; it fits a close
+    frame.
     """
 
     def __init__(self, code: int, reason: str) -> None:
@@ -111,7 +112,7 @@ _LENGTH_16, _LENGTH_64 = 126, 127
 MOST_CONTROL = 125
 MOST_REASON = 123
 
-#: Room that deflate may take beyond what it inflates to: fixed codes cost at most an eighth, blocks a few bytes.
+#: What deflate may take beyond what it inflates to: fixed codes cost at most an eighth, and blocks this.
 _DEFLATE_SLACK = 1024
 
 #: Interpreted, a byte loop runs at 20 MB/s and bytes.translate, a table for each byte of the key, at 1 GB/s;
@@ -125,8 +126,9 @@ _XOR = tuple((_IDENTITY ^ key * _ONES).to_bytes(256, "big") for key in range(256
 class FrameParser:
     """Parses what one client sends after the handshake.
 
-    ``is_text``, ``text``: str, ``data``: bytes: the message, or the payload of a PING or PONG, of the last event.
-    ``close_code``: int and ``close_reason``: str, of a CLOSE; 1005 where the client gave no code.
+    Of the last event: ``is_text`` with ``text``: str or ``data``: bytes, a message; ``data``, the payload of
+    a PING or PONG; ``close_code``: int, 1005 where the client gave none, and ``close_reason``: str, of a
+    CLOSE.
     """
 
     def __init__(self, max_size: int = 0, inflater: Inflater | None = None) -> None:
@@ -203,26 +205,28 @@ class FrameParser:
         self._check_first_bytes(first, buf[i + 1])
         length = buf[i + 1] & _LENGTH
         i += 2
+        have -= 2
         if length >= _LENGTH_16:
             size = 2 if length == _LENGTH_16 else 8
-            if have < 2 + size:
+            if have < size:
                 return False
             if size == 8 and buf[i] & 0x80:
-                self._fail(_PROTOCOL_ERROR, "frame length over 2^63")
+                self._fail(_PROTOCOL_ERROR, "frame length of 2^63 or more")
             length = 0
-            for i in range(i, i + size):
-                length = length << 8 | buf[i]
-            i += 1
-            if length < _LENGTH_16 if size == 2 else length < 0x10000:
+            for k in range(size):
+                length = length << 8 | buf[i + k]
+            if length < (_LENGTH_16 if size == 2 else 0x10000):
                 self._fail(_PROTOCOL_ERROR, "frame length not in its shortest form")
+            i += size
+            have -= size
         if first & _OPCODE < _CLOSE:
             self._check_size(length, first)
-        if len(self._buffer) - i < 4:
+        if have < 4:
             return False
-        self._key = buf[i]
-        for i in range(i + 1, i + 4):
-            self._key = self._key << 8 | buf[i]
-        self._position = i + 1
+        self._key = 0
+        for k in range(4):
+            self._key = self._key << 8 | buf[i + k]
+        self._position = i + 4
         self._begin_frame(first, length)
         return True
 
@@ -274,7 +278,7 @@ class FrameParser:
             self._compressed = first & _RSV1 != 0
 
     def _look_ahead(self, have: int) -> None:
-        """Unmask, and where it is text validate, what came so far of a frame: invalid text fails at its first byte."""
+        """Unmask what came so far of a frame; validate text, so that it fails before its frame ends."""
         if have == self._seen or self._opcode >= _CLOSE:
             return
         buf = self._buffer
@@ -329,7 +333,7 @@ class FrameParser:
         self._end(_CLOSED)
         return _GOT_CLOSE
 
-    def _join(self, payload: bytes) -> int:
+    def _join(self, payload: bytes | bytearray) -> int:
         """Add a frame to a message that is fragmented or compressed."""
         if self._compressed:
             self._deflated_size += len(payload)
@@ -346,14 +350,13 @@ class FrameParser:
             self._validate(payload[self._seen :])
         return _NEED_DATA
 
-    def _inflate(self, payload: bytes) -> bytes:
+    def _inflate(self, payload: bytes | bytearray) -> bytes:
         assert self._inflater is not None  # RSV1 is refused without it
         most = self._max_size - len(self._message) if self._max_size else -1
         try:
             return self._inflater.inflate(payload, self._fin, most)
         except FrameError as error:
             self._fail(error.code, error.reason)
-            raise
 
     def _deliver(self, whole: bytes | bytearray) -> None:
         if self._kind != _TEXT:
@@ -374,7 +377,7 @@ class FrameParser:
         self._carry = b""
         return _MESSAGE
 
-    def _validate(self, piece: bytes) -> None:
+    def _validate(self, piece: bytes | bytearray) -> None:
         """Check the next piece of a text that is not complete; a character may be cut at its end."""
         if self._carry:
             piece = self._carry + piece
@@ -383,13 +386,16 @@ class FrameParser:
             self._carry = bytes(piece[used:])
         except UnicodeDecodeError:
             self._fail(_INVALID_DATA, "text not valid UTF-8")
+        # The codec waits for the third byte of a surrogate, for error handlers that let it pass.
+        if b"\xed\xa0" <= self._carry < b"\xee":
+            self._fail(_INVALID_DATA, "text not valid UTF-8")
 
     def _stay_ended(self) -> int:
         if self._state == _FAILED:
             raise FrameError(self.close_code, self.close_reason)
         return _NEED_DATA
 
-    def _fail(self, code: int, reason: str) -> None:
+    def _fail(self, code: int, reason: str) -> NoReturn:
         self._end(_FAILED)
         self.close_code = code
         self.close_reason = reason
@@ -404,7 +410,7 @@ class FrameParser:
 
 
 def unmask(data: bytearray, start: int, end: int, key: int) -> None:
-    """XOR ``data[start:end]`` in place with ``key``, 32 bits, most significant byte first (RFC 6455 section 5.3)."""
+    """XOR ``data[start:end]`` in place with the 32 bits of ``key``, big-endian (RFC 6455 section 5.3)."""
     if start < 0 or end > len(data):
         raise ValueError("range outside of the data")
     k0, k1, k2, k3 = key >> 24, key >> 16 & 0xFF, key >> 8 & 0xFF, key & 0xFF

@@ -1,7 +1,7 @@
-"""The opening handshake of a WebSocket, server side (RFC 6455 section 4.2, 9.1 and 11.3; over HTTP/2, RFC 8441).
+"""The opening handshake of a WebSocket, server side (RFC 6455 section 4.2, 9.1, 11.3; over HTTP/2, RFC 8441).
 
-From the head of a request to a ``Handshake``, which cannot hold an invalid one, and from what the application accepts
-to the headers of the response. It knows nothing of sockets, scopes or what an extension means.
+From the head of a request to a ``Handshake``, which cannot hold an invalid one, and from what the application
+accepts to the headers of the response. It knows nothing of sockets, scopes or what an extension means.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _KEY_SIZE = 16
 
 _TOKEN_CHAR = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 _TOKEN = re.compile(_TOKEN_CHAR + rb"+")
-#: RFC 6455 section 9.1: a quoted value is a token once it is unquoted, so that no comma or semicolon hides in one.
+#: RFC 6455 section 9.1: unquoted, a quoted value is a token, so that no comma or semicolon hides in one.
 _PARAMETER = re.compile(rb'(%b+)[ \t]*(?:=[ \t]*(?:(%b+)|"((?:\\?%b)+)"))?' % ((_TOKEN_CHAR,) * 3))
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 _OWS = b" \t"
@@ -62,7 +62,7 @@ _READ = frozenset(
 
 
 class Extension(NamedTuple):
-    """An offer of Sec-WebSocket-Extensions: ``parameters`` are names with their values, None where there is none."""
+    """An offer of Sec-WebSocket-Extensions; ``parameters``: names with their values, or with None."""
 
     name: str
     parameters: tuple[tuple[str, str | None], ...] = ()
@@ -72,8 +72,8 @@ class Extension(NamedTuple):
 class Handshake:
     """A valid request for a WebSocket.
 
-    ``key``: bytes of Sec-WebSocket-Key; empty over HTTP/2, which has none. ``subprotocols`` and ``extensions`` stand in
-    the client's order of preference, subprotocols without repetition.
+    ``key``: bytes of Sec-WebSocket-Key; empty over HTTP/2, which has none. ``subprotocols`` and
+    ``extensions`` stand in the client's order of preference, subprotocols without repetition.
     """
 
     key: bytes
@@ -92,7 +92,8 @@ def read(method: str, http_version: str, headers: Headers) -> Handshake:
     for name, value in headers:
         if name in _READ:
             fields.setdefault(name, []).append(value)
-    if b"transfer-encoding" in fields or any(value.strip(b"0") for value in fields.get(b"content-length", ())):
+    lengths = fields.get(b"content-length", ())
+    if b"transfer-encoding" in fields or any(length.strip(b"0") for length in lengths):
         raise ProtocolError(400, "WebSocket handshake with a body")
     upgrades = http_version in ("1.0", "1.1")
     key = _read_upgrade(method, http_version, fields) if upgrades else _read_connect(method)
@@ -186,8 +187,9 @@ def accept(
 ) -> list[tuple[bytes, bytes]]:
     """Return the headers of the response that opens the WebSocket: 101, or 200 over HTTP/2.
 
-    ``subprotocol`` and ``headers`` are the application's, ``extension`` is the agreed Sec-WebSocket-Extensions. Raises
-    ValueError for a subprotocol that was not offered and for headers that are not the application's to set.
+    ``subprotocol`` and ``headers`` are the application's, ``extension`` is the agreed
+    Sec-WebSocket-Extensions. Raises ValueError for a subprotocol that was not offered, and for headers that
+    an application must not set.
     """
     response = []
     if handshake.key:
@@ -197,7 +199,7 @@ def accept(
     if subprotocol is not None:
         if subprotocol not in handshake.subprotocols:
             offered = ", ".join(handshake.subprotocols) or "none"
-            raise ValueError(f"subprotocol {subprotocol!r} was not offered by the client (offered: {offered})")
+            raise ValueError(f"subprotocol {subprotocol!r} was not offered (offered: {offered})")
         response.append((b"sec-websocket-protocol", subprotocol.encode("ascii")))
     if extension:
         response.append((b"sec-websocket-extensions", extension))
@@ -206,7 +208,7 @@ def accept(
         if not _TOKEN.fullmatch(name):
             raise ValueError(f"header name {name!r} is not valid")
         if name in _NOT_FOR_APPLICATIONS:
-            raise ValueError(f"header {name.decode('ascii')} belongs to the server when a WebSocket is accepted")
+            raise ValueError(f"header {name.decode('ascii')} is not for the application to set")
         value = bytes(value)
         if not _VALUE.fullmatch(value):
             raise ValueError(f"value of header {name.decode('ascii')} has a control character")
@@ -215,5 +217,5 @@ def accept(
 
 
 def accept_key(key: bytes) -> bytes:
-    """Return Sec-WebSocket-Accept for a Sec-WebSocket-Key (RFC 6455 section 4.2.2). Its hash protects nothing."""
+    """Return Sec-WebSocket-Accept for a key (RFC 6455 section 4.2.2), with a hash that protects nothing."""
     return b64encode(sha1(key + _GUID, usedforsecurity=False).digest())

@@ -1,0 +1,56 @@
+cimport cython
+
+from pronghorn.asgi.context cimport Context
+from pronghorn.asgi.scope cimport Endpoint
+
+# State:
+#
+#   SERVING ──drain──► DRAINING
+#      └──────┬───────────┘
+#             ├──linger──► LINGERING ──eof, or time──► CLOSED     nothing is written any more, reads are dropped
+#             └──close, abort, lost────────────────────► CLOSED
+
+cdef int _SERVING, _DRAINING, _LINGERING, _CLOSED
+cdef Py_ssize_t _MOST_JOINED
+
+
+cdef class Protocol:
+    cpdef data_received(self, bytes data)
+    cpdef bint eof_received(self) except -1
+    cpdef connection_lost(self)
+    cpdef resume_writing(self)
+    cpdef on_deadline(self, double now)
+    cpdef drain(self)
+    cpdef terminate(self)
+
+
+cdef class Connection:
+    # who shares it
+    cdef readonly Context context
+    cdef readonly object reaper
+    cdef object _choose
+    # the socket
+    cdef object _transport
+    cdef public Endpoint endpoint
+    cdef bint _reading
+    cdef readonly bint writable
+    cdef Py_ssize_t _left_to_write
+    # its life
+    cdef int _state
+    cdef public double deadline
+    # what speaks on it
+    cdef Protocol _protocol
+
+    cpdef data_received(self, bytes data)
+    cpdef extra_info(self, str name)
+    cpdef bint is_tls(self) except -1
+    cpdef double within(self, double seconds) except? -1
+    @cython.locals(size="Py_ssize_t", part=bytes)
+    cpdef write(self, list out)
+    cpdef pause_reading(self)
+    cpdef resume_reading(self)
+    cpdef close(self)
+    cpdef linger(self)
+    cpdef abort(self)
+    cpdef drain(self)
+    cpdef terminate(self)

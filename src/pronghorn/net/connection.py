@@ -1,0 +1,272 @@
+"""One accepted socket: reads, writes, flow control and the way it ends. The protocol on it is ``net/http1``'s.
+
+Knows transports and addresses; builds neither a scope nor a response.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Any
+
+from pronghorn.asgi.context import Context
+from pronghorn.asgi.scope import endpoint_for
+from pronghorn.net.reaper import Reaper
+
+
+class State(IntEnum):
+    """How long a connection lives; drawn in ``connection.pxd``."""
+
+    SERVING = 0
+    DRAINING = 1
+    LINGERING = 2
+    CLOSED = 3
+
+
+_SERVING = int(State.SERVING)
+_DRAINING = int(State.DRAINING)
+_LINGERING = int(State.LINGERING)
+_CLOSED = int(State.CLOSED)
+
+#: Seconds during which what a peer still sends is read and dropped, so that our last response reaches it: closing a
+#: socket with unread bytes resets the connection (RFC 9112 section 9.6).
+LINGER = 2.0
+#: A batch of small writes is joined; larger ones go out as they are.
+_MOST_JOINED = 65536
+
+
+class Protocol:
+    """What speaks on a connection. Implemented in ``net/http1``."""
+
+    __slots__ = ()
+
+    def data_received(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def eof_received(self) -> bool:
+        """The peer sends no more; return whether the socket stays open for what we still have to send."""
+        raise NotImplementedError
+
+    def connection_lost(self) -> None:
+        raise NotImplementedError
+
+    def resume_writing(self) -> None:
+        raise NotImplementedError
+
+    def on_deadline(self, now: float) -> None:
+        raise NotImplementedError
+
+    def drain(self) -> None:
+        """Finish what is under way and close; nothing new but what the peer has already sent."""
+        raise NotImplementedError
+
+    def terminate(self) -> None:
+        """The time for draining is over: cancel what is under way."""
+        raise NotImplementedError
+
+
+class Connection:
+    """An asyncio protocol that owns one transport.
+
+    ``deadline`` float: loop time by which something must have happened, 0 for none. ``writable`` bool: the peer keeps
+    up with what is written. ``endpoint``: who is on either side.
+    """
+
+    __slots__ = (
+        "_choose",
+        "_left_to_write",
+        "_protocol",
+        "_reading",
+        "_state",
+        "_transport",
+        "context",
+        "deadline",
+        "endpoint",
+        "reaper",
+        "writable",
+    )
+
+    def __init__(self, context: Context, reaper: Reaper, choose: Callable[[Any], Any]) -> None:
+        self.context = context
+        self.reaper = reaper
+        self._choose = choose
+        self._transport: Any = None
+        self._protocol: Any = None
+        self.endpoint: Any = None
+        self._state = _SERVING
+        self._reading = True
+        self._left_to_write = 0
+        self.writable = True
+        self.deadline = 0.0
+
+    @property
+    def state(self) -> State:
+        return State(self._state)
+
+    # -- what the transport tells -----------------------------------------------------------------------------------
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        self.reaper.add(self)
+        self.endpoint = endpoint_for(
+            self.context,
+            _client_address(transport.get_extra_info("peername")),
+            _server_address(transport.get_extra_info("sockname")),
+            "https" if self.is_tls() else "http",
+        )
+        self._protocol = self._choose(self)
+        if self.context.draining:
+            self.drain()
+
+    def data_received(self, data: bytes) -> None:
+        if self._state < _LINGERING:
+            self._protocol.data_received(data)
+
+    def eof_received(self) -> bool:
+        if self._state >= _LINGERING:
+            return False
+        return bool(self._protocol.eof_received()) and not self.is_tls()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._state = _CLOSED
+        self.deadline = 0.0
+        protocol = self._protocol
+        self._protocol = None
+        if protocol is not None:
+            protocol.connection_lost()
+        self._transport = None
+        self.reaper.discard(self)
+
+    def pause_writing(self) -> None:
+        self.writable = False
+        self._left_to_write = self._transport.get_write_buffer_size()
+        self.deadline = self.within(self.context.write_timeout)
+
+    def resume_writing(self) -> None:
+        self.writable = True
+        self.deadline = 0.0
+        if self._protocol is not None:
+            self._protocol.resume_writing()
+
+    # -- what the protocol asks -------------------------------------------------------------------------------------
+
+    def extra_info(self, name: str) -> Any:
+        """What the transport knows by ``name`` (asyncio's ``get_extra_info``), None when it is gone."""
+        return None if self._transport is None else self._transport.get_extra_info(name)
+
+    def is_tls(self) -> bool:
+        return self.extra_info("ssl_object") is not None
+
+    def within(self, seconds: float) -> float:
+        """A deadline ``seconds`` from now, or none for 0."""
+        if seconds <= 0:
+            return 0.0
+        return self.context.clock + self.context.margin + seconds
+
+    def write(self, out: list[bytes]) -> None:
+        """Write the parts in ``out`` in order, as one write where they are small."""
+        if self._transport is None:
+            return
+        if len(out) == 1:
+            self._transport.write(out[0])
+            return
+        size = 0
+        for part in out:
+            size += len(part)
+        if size <= _MOST_JOINED:
+            self._transport.write(b"".join(out))
+        else:
+            self._transport.writelines(out)
+
+    def pause_reading(self) -> None:
+        if self._reading and self._transport is not None and not self._transport.is_closing():
+            self._reading = False
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if not self._reading and self._transport is not None and not self._transport.is_closing():
+            self._reading = True
+            self._transport.resume_reading()
+
+    def close(self) -> None:
+        """Close once all that was written has been sent."""
+        if self._state < _CLOSED and self._transport is not None:
+            self._state = _CLOSED
+            if self.writable:
+                self.deadline = self.within(self.context.write_timeout)
+            self._transport.close()
+
+    def linger(self) -> None:
+        """Close, but read and drop for a moment what the peer is still sending, lest it loses our last words."""
+        if self._state >= _LINGERING or self._transport is None:
+            return
+        if not self._transport.can_write_eof() or self.is_tls():
+            self.close()
+            return
+        self._state = _LINGERING
+        self.resume_reading()
+        self._transport.write_eof()
+        self.deadline = self.within(LINGER)
+
+    def abort(self) -> None:
+        """Close at once; what has not been sent is lost."""
+        if self._transport is not None:
+            self._state = _CLOSED
+            self._transport.abort()
+
+    # -- what the server asks ---------------------------------------------------------------------------------------
+
+    def on_deadline(self, now: float) -> None:
+        """Something took too long."""
+        self.deadline = 0.0
+        if not self.writable:
+            self._judge_slow_reader()
+        elif self._state >= _LINGERING:
+            self.abort()
+        elif self._protocol is not None:
+            self._protocol.on_deadline(now)
+
+    def _judge_slow_reader(self) -> None:
+        left = self._transport.get_write_buffer_size()
+        if left < self._left_to_write:
+            self._left_to_write = left
+            self.deadline = self.within(self.context.write_timeout)
+            return
+        self.context.log.info("Closed connection from ip=%s: it does not read its response", self.peer())
+        self.abort()
+
+    def drain(self) -> None:
+        """Finish what is under way, then close."""
+        if self._state == _SERVING:
+            self._state = _DRAINING
+            if self._protocol is not None:
+                self._protocol.drain()
+        elif self._state == _LINGERING:
+            self.abort()
+
+    def terminate(self) -> None:
+        """The time for draining is over."""
+        if self._protocol is not None and self._state < _LINGERING:
+            self._protocol.terminate()
+        else:
+            self.abort()
+
+    def peer(self) -> str:
+        """The peer as it stands in a log line."""
+        client = None if self.endpoint is None else self.endpoint.client
+        return "unix" if client is None else str(client[0])
+
+
+def _client_address(name: Any) -> tuple[str, int] | None:
+    """ASGI's ``client``: None for a unix socket, whose peer has no name."""
+    return (name[0], name[1]) if isinstance(name, tuple) else None
+
+
+def _server_address(name: Any) -> tuple[str, int | None] | None:
+    """ASGI's ``server``: (path, None) for a unix socket."""
+    if isinstance(name, tuple):
+        return (name[0], name[1])
+    if isinstance(name, bytes):
+        name = name.decode("utf-8", "surrogateescape")
+    return (name, None) if name else None

@@ -1,0 +1,476 @@
+"""HTTP/1 on one connection: drives parser and writer, opens one exchange at a time, in the order of the requests.
+
+Owns keep-alive, pipelining, both directions of backpressure and what an HTTP/1 deadline means (RFC 9112 section 9).
+It opens exchanges but knows nothing of scopes and ASGI messages.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+from pronghorn.asgi.context import Context
+from pronghorn.asgi.exchange import HttpExchange
+from pronghorn.asgi.stream import Stream
+from pronghorn.net.connection import Connection, Protocol
+from pronghorn.wire import http1_parser
+from pronghorn.wire.errors import ProtocolError
+from pronghorn.wire.http1_parser import Http1Parser
+from pronghorn.wire.http1_writer import Http1Writer
+from pronghorn.wire.request import Request
+from pronghorn.wire.response import Response
+
+
+class Reading(IntEnum):
+    """Which part of a request is read next; drawn in ``http1.pxd``."""
+
+    HEAD = 0
+    BODY = 1
+    DONE = 2
+    NOTHING = 3
+
+
+_HEAD = int(Reading.HEAD)
+_BODY = int(Reading.BODY)
+_DONE = int(Reading.DONE)
+_NOTHING = int(Reading.NOTHING)
+
+_EVENT_NEED_DATA = int(http1_parser.Event.NEED_DATA)
+_EVENT_HEAD = int(http1_parser.Event.HEAD)
+_EVENT_DATA = int(http1_parser.Event.DATA)
+
+#: Bytes of pipelined requests that wait while another is answered; reading pauses beyond.
+_MOST_PIPELINED = 65536
+#: Bytes of responses gathered into one write while several requests of one read are answered.
+_MOST_GATHERED = 65536
+_HEAD_ESTIMATE = 256
+#: Content that nobody wants is read to its end when it is at most this long; beyond, the connection is closed.
+_MOST_DISCARDED = 65536
+#: Seconds an idle connection stays open when draining, for a request that is already on its way.
+DRAIN_LINGER = 0.3
+
+
+class Http1(Protocol):
+    """The HTTP/1 protocol of ``connection``."""
+
+    __slots__ = (
+        "_connection",
+        "_context",
+        "_received",
+        "_draining",
+        "_exchange",
+        "_gathered",
+        "_head_deadline",
+        "_lost",
+        "_out",
+        "_parser",
+        "_peer_ended",
+        "_pump_scheduled",
+        "_pumping",
+        "_reading",
+        "_request_deadline",
+        "_stalled",
+        "_stream",
+        "_unconsumed",
+        "_writer",
+    )
+
+    def __init__(self, connection: Connection) -> None:
+        context = connection.context
+        self._connection = connection
+        self._context = context
+        self._parser = Http1Parser(context.trusting_rules if connection.endpoint.trusted else context.rules)
+        self._writer = Http1Writer()
+        self._stream: Http1Stream = Http1Stream(self)
+        self._exchange: HttpExchange | None = None
+        self._out: list[bytes] = []
+        self._gathered = 0
+        self._reading = _HEAD
+        self._pumping = False
+        self._pump_scheduled = False
+        self._stalled = False
+        self._unconsumed = 0
+        self._received = 0
+        self._peer_ended = False
+        self._draining = False
+        self._lost = False
+        self._request_deadline = 0.0
+        self._head_deadline = connection.within(context.header_timeout)
+        connection.deadline = self._head_deadline
+
+    @property
+    def reading(self) -> Reading:
+        return Reading(self._reading)
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        self._parser.feed(data)
+        if self._reading == _DONE or self._stalled:
+            if self._parser.buffered() > _MOST_PIPELINED:
+                self._connection.pause_reading()
+        else:
+            self._pump()
+
+    def _pump(self) -> None:
+        """Parse and answer until bytes, the application or the peer have to be waited for."""
+        if self._pumping or self._lost:
+            return
+        self._pumping = True
+        try:
+            while self._advance():
+                pass
+        except ProtocolError as error:
+            self._refuse(error)
+        finally:
+            self._pumping = False
+            if self._out:
+                self._flush()
+        self._set_deadline()
+
+    def _advance(self) -> bool:
+        """Take one event from the parser; False when there is none to take now."""
+        if self._reading >= _DONE:
+            return False
+        if self._gathered > _MOST_GATHERED:
+            self._flush()
+        if not self._connection.writable and self._reading == _HEAD:
+            self._connection.pause_reading()
+            return False
+        if self._unconsumed > self._context.high_water:
+            self._stalled = True
+            self._connection.pause_reading()
+            return False
+        event = self._parser.next()
+        if event == _EVENT_NEED_DATA:
+            if self._peer_ended:
+                self._end_of_input()
+            else:
+                self._connection.resume_reading()
+            return False
+        if event == _EVENT_HEAD:
+            self._begin(self._parser.request)
+        elif event == _EVENT_DATA:
+            self._take_data(self._parser.data)
+        else:
+            self._reading = _DONE
+            if self._exchange is not None:
+                self._exchange.on_end(self._parser.trailers)
+        if self._reading == _DONE and self._writer.complete:
+            self._end_cycle()
+        return True
+
+    def _begin(self, request: Request) -> None:
+        """Open an exchange for ``request`` and run the application."""
+        context = self._context
+        context.count_request()
+        self._writer.begin(request.keep_alive and not context.draining and context.keepalive > 0)
+        self._reading = _BODY if request.has_body else _DONE
+        self._unconsumed = 0
+        self._received = 0
+        self._head_deadline = 0.0
+        self._connection.deadline = 0.0
+        if context.request_timeout > 0:
+            self._request_deadline = self._connection.within(context.request_timeout)
+        exchange = HttpExchange(context, self._stream, request, self._connection.endpoint)
+        self._exchange = exchange
+        if request.method == "CONNECT":
+            raise ProtocolError(501, "CONNECT is not served here")
+        if context.max_body_size and request.content_length > context.max_body_size:
+            raise ProtocolError(413, f"Content-Length {request.content_length} is over the limit")
+        exchange.start()
+
+    def _take_data(self, data: bytes) -> None:
+        size = len(data)
+        self._received += size
+        if self._context.max_body_size and self._received > self._context.max_body_size:
+            raise ProtocolError(413, "Request content is over the limit")
+        if self._writer.complete:
+            # Nobody will read it. It was decided when the response ended that it is little.
+            return
+        self._unconsumed += size
+        if self._exchange is not None:
+            self._exchange.on_data(data)
+
+    def _end_of_input(self) -> None:
+        """All that came before the peer's end of input is parsed: nothing more can be answered than is under way."""
+        if self._exchange is None:
+            self._reading = _NOTHING
+            if not self._parser.between_messages:
+                self._context.log.debug("Closed connection from ip=%s: incomplete request", self._connection.peer())
+            self._flush()
+            self._connection.close()
+        elif self._reading == _BODY:
+            self._reading = _DONE
+            self._writer.keep_alive = False
+            self._exchange.on_disconnect(False)
+
+    def eof_received(self) -> bool:
+        self._peer_ended = True
+        if self._exchange is not None and self._reading == _DONE:
+            self._exchange.on_disconnect(False)
+        elif not self._stalled:
+            self._pump()
+        return self._exchange is not None or bool(self._out)
+
+    def consumed(self, size: int) -> None:
+        """The application took content: read on when it was reading that waited for it."""
+        self._unconsumed -= size
+        if self._stalled and self._unconsumed <= self._context.high_water:
+            self._stalled = False
+            self._schedule_pump()
+
+    def _schedule_pump(self) -> None:
+        """Go on from the loop: not within the application's call, and not in its context."""
+        if not self._pumping and not self._pump_scheduled:
+            self._pump_scheduled = True
+            self._context.loop.call_soon(self._scheduled_pump, context=self._context.contextvars)
+
+    def _scheduled_pump(self) -> None:
+        self._pump_scheduled = False
+        self._pump()
+
+    # -- writing ----------------------------------------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        out = self._out
+        if out:
+            self._out = []
+            self._gathered = 0
+            self._connection.write(out)
+
+    def written(self) -> None:
+        """The stream has appended to ``_out``, perhaps the last part of the response."""
+        if self._pumping:
+            self._gathered += self._stream.sent + _HEAD_ESTIMATE
+        else:
+            self._flush()
+        if self._writer.complete:
+            self._response_ended()
+
+    def _response_ended(self) -> None:
+        if self._reading == _BODY:
+            self._judge_rest()
+        elif not self._pumping and self._reading == _DONE:
+            self._end_cycle()
+            if self._parser.buffered() or self._peer_ended:
+                self._schedule_pump()
+            else:
+                self._connection.resume_reading()
+                self._set_deadline()
+
+    def _judge_rest(self) -> None:
+        """The response is complete and the request is not: read what is left if it is little, else hang up."""
+        request = self._parser.request
+        self._unconsumed = 0
+        if not self._writer.keep_alive or self._is_much_left(request):
+            self._hang_up()
+            return
+        if self._stalled:
+            self._stalled = False
+            self._schedule_pump()
+
+    def _is_much_left(self, request: Request) -> bool:
+        if request.expect_continue:
+            return True  # it was never asked for: the peer may send it, or the next request
+        return request.chunked or request.content_length - self._received > _MOST_DISCARDED
+
+    def keep_alive_after(self, end: bool) -> bool:
+        """Whether the connection may go on after the response whose head is about to be written."""
+        if self._context.draining:
+            return False
+        return not (end and self._reading == _BODY and self._is_much_left(self._parser.request))
+
+    def _end_cycle(self) -> None:
+        """Request and response are complete: on to the next request, or close."""
+        self._exchange = None
+        self._request_deadline = 0.0
+        if self._writer.keep_alive:
+            self._reading = _HEAD
+        else:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Close the connection after what has been written."""
+        exchange = self._exchange
+        self._exchange = None
+        body_left = self._reading == _BODY
+        self._reading = _NOTHING
+        self._request_deadline = 0.0
+        self._flush()
+        if body_left or self._parser.buffered():
+            self._connection.linger()
+        else:
+            self._connection.close()
+        if exchange is not None and body_left:
+            exchange.on_disconnect(False)
+
+    def abort(self) -> None:
+        """Cut the response off: what was written is still sent, its end is missing."""
+        self._writer.keep_alive = False
+        self._writer.complete = True
+        self._hang_up()
+
+    def _refuse(self, error: ProtocolError) -> None:
+        """The peer broke the protocol or a limit: say so, in the response and in the log, and hang up."""
+        self._context.log.warning("Invalid request from ip=%s: %s", self._connection.peer(), error.reason)
+        exchange = self._exchange
+        if exchange is None:
+            self._writer.begin(False)
+            exchange = HttpExchange(self._context, self._stream, _unread_request(), self._connection.endpoint)
+            self._exchange = exchange
+        self._reading = _BODY
+        self._writer.keep_alive = False
+        exchange.on_fault(error)
+        if self._reading != _NOTHING:
+            self._hang_up()
+
+    def resume_writing(self) -> None:
+        if self._exchange is not None:
+            self._exchange.on_writable()
+        self._set_deadline()
+        if self._reading == _HEAD:
+            self._schedule_pump()
+
+    # -- time -------------------------------------------------------------------------------------------------------
+
+    def _set_deadline(self) -> None:
+        """Say by when the connection must have moved on, from where it stands."""
+        connection = self._connection
+        if not connection.writable or self._lost:
+            return
+        if self._reading == _HEAD:
+            if not self._parser.between_messages:
+                if self._head_deadline == 0.0:
+                    self._head_deadline = connection.within(self._context.header_timeout)
+                connection.deadline = self._head_deadline
+            elif self._context.draining:
+                connection.deadline = connection.within(DRAIN_LINGER)
+            elif self._head_deadline == 0.0:
+                connection.deadline = connection.within(self._context.keepalive)
+        elif self._reading == _BODY and not self._stalled:
+            deadline = connection.within(self._context.body_timeout)
+            if self._request_deadline and (not deadline or self._request_deadline < deadline):
+                deadline = self._request_deadline
+            connection.deadline = deadline
+        elif self._reading != _NOTHING:
+            connection.deadline = self._request_deadline
+
+    def on_deadline(self, now: float) -> None:
+        if self._reading == _HEAD:
+            if self._parser.between_messages:
+                self._reading = _NOTHING
+                self._connection.close()
+            else:
+                self._refuse_late("Request head is not complete in time")
+        elif self._request_deadline and now >= self._request_deadline:
+            self._request_deadline = 0.0
+            if self._exchange is not None:
+                self._writer.keep_alive = False
+                self._exchange.on_timeout()
+        elif self._reading == _BODY:
+            self._refuse_late("Request content is not complete in time")
+
+    def _refuse_late(self, reason: str) -> None:
+        self._refuse(ProtocolError(408, reason))
+        self._flush()
+
+    # -- the end ----------------------------------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        if self._draining:
+            return
+        self._draining = True
+        if self._reading == _HEAD:
+            self._set_deadline()
+
+    def terminate(self) -> None:
+        exchange = self._exchange
+        if exchange is None:
+            self._connection.abort()
+        else:
+            self._writer.keep_alive = False
+            exchange.cancel()
+
+    def connection_lost(self) -> None:
+        self._lost = True
+        self._reading = _NOTHING
+        exchange = self._exchange
+        self._exchange = None
+        self._out = []
+        if exchange is not None:
+            exchange.on_disconnect(True)
+
+
+class Http1Stream(Stream):
+    """The way back for the exchange that a ``Http1`` has in hand, one after the other."""
+
+    __slots__ = ("_http",)
+
+    def __init__(self, http: Http1) -> None:
+        super().__init__()
+        self._http = http
+
+    def send_informational(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        http = self._http
+        if http._exchange is not None and http._exchange.request.http_version != "1.0":
+            http._writer.informational(http._out, status, headers)
+            http.written()
+
+    def send_head(self, response: Response, data: bytes, end: bool) -> None:
+        http = self._http
+        exchange = http._exchange
+        if exchange is None:
+            return
+        writer = http._writer
+        if writer.keep_alive and not http.keep_alive_after(end):
+            writer.keep_alive = False
+        try:
+            writer.head(http._out, exchange.request, response, data, end, http._context.defaults)
+        finally:
+            self.sent = writer.sent
+            http.written()
+
+    def send_data(self, data: bytes, end: bool) -> None:
+        http = self._http
+        if http._exchange is None:
+            return
+        try:
+            http._writer.data(http._out, data, end)
+        finally:
+            self.sent = http._writer.sent
+            http.written()
+
+    def send_trailers(self, headers: list[tuple[bytes, bytes]]) -> None:
+        http = self._http
+        if http._exchange is None:
+            return
+        try:
+            http._writer.trailers(http._out, headers)
+        finally:
+            http.written()
+
+    def consumed(self, size: int) -> None:
+        self._http.consumed(size)
+
+    def blocked(self) -> bool:
+        return not self._http._connection.writable
+
+    def abort(self) -> None:
+        if self._http._exchange is not None:
+            self._http.abort()
+
+
+def _unread_request() -> Request:
+    """Stands in the access log for a request whose head could not be read."""
+    request = Request()
+    request.method = "-"
+    request.target = b"-"
+    request.raw_path = b"-"
+    request.path = "-"
+    return request
+
+
+def open_http1(connection: Any) -> Http1:
+    """The choice of protocol where there is none: HTTP/1."""
+    return Http1(connection)

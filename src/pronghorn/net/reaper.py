@@ -1,0 +1,79 @@
+"""The open connections of a worker and their deadlines: one timer for all of them.
+
+A connection says by when something must have happened; the sweep finds the ones that are late. So a request costs no
+timer. Time is an argument, for tests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+#: Seconds between two sweeps. A deadline is met late by at most this, never early: ``margin`` is added to each.
+INTERVAL = 0.25
+#: While draining, connections linger for fractions of a second.
+DRAIN_INTERVAL = 0.05
+
+
+class Reaper:
+    """Owns the set of open connections of a worker, whatever their protocol, and sweeps it.
+
+    ``connections``: those with a ``deadline`` attribute (seconds of the loop's time, 0 for none) and an
+    ``on_deadline`` method.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, context: Any) -> None:
+        self._loop = loop
+        self._context = context
+        self._timer: asyncio.TimerHandle | None = None
+        self._interval = INTERVAL
+        self._empty: asyncio.Future[None] | None = None
+        self.on_change: Callable[[], None] | None = None
+        self.connections: set[Any] = set()
+
+    def start(self) -> None:
+        """Begin sweeping."""
+        self._context.clock = self._loop.time()
+        self._context.margin = INTERVAL
+        self._timer = self._loop.call_later(self._interval, self._tick)
+
+    def stop(self) -> None:
+        """Sweep no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def hurry(self) -> None:
+        """Sweep in short intervals from now on."""
+        self._interval = DRAIN_INTERVAL
+        self._context.margin = 0.0
+        self.stop()
+        self._tick()
+
+    def add(self, connection: Any) -> None:
+        self.connections.add(connection)
+
+    def discard(self, connection: Any) -> None:
+        self.connections.discard(connection)
+        if self.on_change is not None:
+            self.on_change()
+        if self._empty is not None and not self.connections and not self._empty.done():
+            self._empty.set_result(None)
+
+    async def wait_until_empty(self) -> None:
+        """Return when no connection is open."""
+        while self.connections:
+            self._empty = self._loop.create_future()
+            await self._empty
+
+    def sweep(self, now: float) -> None:
+        """Tell each connection whose deadline has passed."""
+        self._context.clock = now
+        late = [one for one in self.connections if 0.0 < one.deadline <= now]
+        for connection in late:
+            connection.on_deadline(now)
+
+    def _tick(self) -> None:
+        self.sweep(self._loop.time())
+        self._timer = self._loop.call_later(self._interval, self._tick)

@@ -1,0 +1,197 @@
+"""Configuration, read once: Gunicorn's settings and Pronghorn's own options become immutable values here.
+
+The only place, beside ``worker.py`` and ``accesslog.py``, that reads Gunicorn's ``cfg``. What is wrong is refused with one line that names
+the setting and what is allowed; nothing that got past here is checked again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pronghorn.wire.http1_parser import Rules
+
+
+class SettingError(ValueError):
+    """A setting has a value that is not allowed; the message is one line for the person who set it."""
+
+
+def option(default: Any, doc: str, *, least: float = 0, choices: tuple[str, ...] = ()) -> Any:
+    """Declare an ``Options`` field: its default, what it does, and what is allowed."""
+    return field(default=default, metadata={"doc": doc, "least": least, "choices": choices})
+
+
+@dataclass(frozen=True)
+class Options:
+    """What Gunicorn has no setting for.
+
+    Set an option in the environment (``PRONGHORN_HEADER_TIMEOUT=5``) or on a subclass that is your
+    ``worker_class`` (``options = Options(header_timeout=5)``); the environment wins. Times are seconds, sizes bytes,
+    and 0 switches a limit off. Raises SettingError for a value that is not allowed.
+    """
+
+    header_timeout: float = option(10.0, "for a new connection to send a whole request head")
+    body_timeout: float = option(30.0, "between two pieces of a request's content")
+    write_timeout: float = option(60.0, "for a peer that reads nothing of its response")
+    request_timeout: float = option(0.0, "for a whole request: the application is cancelled, the client gets 504")
+    max_body_size: int = option(0, "content of one request; 413 beyond, before it is read")
+    max_head_size: int = option(1024 * 1024, "a whole request head, also where Gunicorn's limits are 0", least=1024)
+    server_header: str = option("pronghorn", "value of the Server field; empty sends none")
+    date_header: bool = option(True, "whether responses carry a Date field")
+    eager_tasks: bool = option(True, "run the application at once, without a turn of the loop (Python 3.12+)")
+    loop: str = option("", "event loop; Gunicorn's asgi_loop unless set", choices=("", "auto", "uvloop", "asyncio"))
+    lifespan: str = option("", "ASGI lifespan; Gunicorn's asgi_lifespan unless set", choices=("", "auto", "on", "off"))
+    root_path: str = option("", "ASGI root_path; Gunicorn's root_path unless set")
+    disconnect_grace_period: float = option(
+        -1.0, "between http.disconnect and cancellation; Gunicorn's asgi_disconnect_grace_period unless set", least=-1
+    )
+
+    def __post_init__(self) -> None:
+        for one in dataclasses.fields(self):
+            _check(one, getattr(self, one.name))
+
+    def with_environment(self, environ: Mapping[str, str]) -> Options:
+        """Return these options with what ``PRONGHORN_<NAME>`` variables say instead."""
+        changes = {}
+        known = {f"PRONGHORN_{one.name.upper()}": one for one in dataclasses.fields(self)}
+        for name, text in environ.items():
+            one = known.get(name)
+            if one is not None:
+                changes[one.name] = _parse(one, name, text)
+        return dataclasses.replace(self, **changes)
+
+
+def _parse(one: dataclasses.Field[Any], name: str, text: str) -> Any:
+    kind = type(one.default)
+    if kind is bool:
+        words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+        if text.strip().lower() not in words:
+            raise SettingError(f"{name}={text!r} is not allowed: use 1 or 0")
+        return words[text.strip().lower()]
+    try:
+        return kind(text.strip())
+    except ValueError:
+        raise SettingError(f"{name}={text!r} is not allowed: it takes {_KINDS[kind]}") from None
+
+
+_KINDS = {int: "a whole number", float: "a number of seconds", str: "text", bool: "True or False"}
+
+
+def _check(one: dataclasses.Field[Any], value: Any) -> None:
+    kind = type(one.default)
+    if kind is float and type(value) is int:
+        value = float(value)
+    if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+        raise SettingError(f"Option {one.name}={value!r} is not allowed: it takes {_KINDS[kind]}")
+    choices = one.metadata["choices"]
+    if choices and value not in choices:
+        raise SettingError(f"Option {one.name}={value!r} is not allowed: use one of {', '.join(filter(None, choices))}")
+    if kind in (int, float) and not one.metadata["least"] <= value < 2**62:
+        raise SettingError(f"Option {one.name}={value!r} is not allowed: the least is {one.metadata['least']:g}")
+    if one.name == "server_header" and not all(" " <= char <= "~" for char in value):
+        raise SettingError(f"Option {one.name}={value!r} is not allowed: use printable ASCII")
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Seconds; 0 is no limit, but for ``keepalive``, where 0 closes each connection after its response."""
+
+    keepalive: float
+    header: float
+    body: float
+    write: float
+    request: float
+    graceful: float
+    disconnect_grace_period: float
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one worker takes on."""
+
+    worker_connections: int
+    max_body_size: int
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that the server needs to know, as values. ``backlog`` is for listening sockets."""
+
+    timeouts: Timeouts
+    limits: Limits
+    rules: Rules
+    trusting_rules: Rules
+    loop: str
+    lifespan: str
+    root_path: str
+    backlog: int
+    is_tls: bool
+    trusted_peers: tuple[str, ...]
+    server_header: str
+    date_header: bool
+    eager_tasks: bool
+
+    @classmethod
+    def from_gunicorn(cls, cfg: Any, options: Options) -> Settings:
+        """Read ``cfg``, of whatever Gunicorn version from 20.1 on, and ``options``. Raises SettingError."""
+        if getattr(cfg, "protocol", "http") != "http":
+            raise SettingError(f"Setting protocol={cfg.protocol!r} is not allowed: Pronghorn speaks 'http' only")
+        grace = options.disconnect_grace_period
+        return cls(
+            timeouts=Timeouts(
+                keepalive=float(cfg.keepalive),
+                header=options.header_timeout,
+                body=options.body_timeout,
+                write=options.write_timeout,
+                request=options.request_timeout,
+                graceful=float(cfg.graceful_timeout),
+                disconnect_grace_period=float(getattr(cfg, "asgi_disconnect_grace_period", 3)) if grace < 0 else grace,
+            ),
+            limits=Limits(worker_connections=cfg.worker_connections, max_body_size=options.max_body_size),
+            rules=_rules(cfg, options, trusting=False),
+            trusting_rules=_rules(cfg, options, trusting=True),
+            loop=options.loop or getattr(cfg, "asgi_loop", "auto"),
+            lifespan=options.lifespan or getattr(cfg, "asgi_lifespan", "auto"),
+            root_path=_root_path(options.root_path or getattr(cfg, "root_path", "") or os.environ.get("SCRIPT_NAME", "")),
+            backlog=cfg.backlog,
+            is_tls=bool(cfg.is_ssl),
+            trusted_peers=tuple(str(peer) for peer in _listed(cfg.forwarded_allow_ips)),
+            server_header=options.server_header,
+            date_header=options.date_header,
+            eager_tasks=options.eager_tasks,
+        )
+
+
+def _rules(cfg: Any, options: Options, *, trusting: bool) -> Rules:
+    """The parser's rules; ``trusting``: for peers in ``forwarded_allow_ips``, whose ``forwarder_headers`` are kept."""
+    names = getattr(cfg, "forwarder_headers", ("SCRIPT_NAME", "PATH_INFO"))
+    return Rules(
+        limit_request_line=max(cfg.limit_request_line, 0),
+        limit_request_fields=max(cfg.limit_request_fields, 0),
+        limit_request_field_size=max(cfg.limit_request_field_size, 0),
+        limit_request_head=options.max_head_size,
+        permit_unconventional_http_method=bool(getattr(cfg, "permit_unconventional_http_method", False)),
+        permit_unconventional_http_version=bool(getattr(cfg, "permit_unconventional_http_version", False)),
+        casefold_http_method=bool(getattr(cfg, "casefold_http_method", False)),
+        permit_obsolete_folding=bool(getattr(cfg, "permit_obsolete_folding", False)),
+        strip_header_spaces=bool(getattr(cfg, "strip_header_spaces", False)),
+        header_map=getattr(cfg, "header_map", "drop"),
+        forwarder_headers=frozenset(name.upper() for name in _listed(names)) if trusting else frozenset(),
+    )
+
+
+def _root_path(value: str) -> str:
+    path = value.rstrip("/")
+    if path and not path.startswith("/"):
+        raise SettingError(f"Setting root_path={value!r} is not allowed: it begins with a slash, or is empty")
+    return path
+
+
+def _listed(value: Any) -> list[Any]:
+    """A setting that is a list in some Gunicorn versions and comma-separated text in others."""
+    if isinstance(value, str):
+        return [item.strip() for item in value.split(",") if item.strip()]
+    return list(value or ())

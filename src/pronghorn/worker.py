@@ -1,0 +1,252 @@
+"""The Gunicorn worker: the process side of Pronghorn.
+
+Owns the loop, the signals, the heartbeat and the exit codes that Gunicorn's arbiter expects; what is served is
+``server.py``'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+import traceback
+from types import FrameType
+from typing import Any
+
+import gunicorn
+from gunicorn.arbiter import Arbiter
+from gunicorn.workers.base import Worker
+
+from pronghorn._version import __version__
+from pronghorn.accesslog import AccessLog
+from pronghorn.acceptor import detach
+from pronghorn.build import compiled
+from pronghorn.lifespan import LifespanFailed
+from pronghorn.proxies import TrustList
+from pronghorn.server import Server
+from pronghorn.settings import Options, SettingError, Settings
+from pronghorn.tls import server_context
+
+#: Seconds between two beats; the arbiter looks about once a second.
+_HEARTBEAT = 0.5
+#: Seconds that threads of the default executor get to finish at the end.
+_EXECUTOR_SHUTDOWN = 2.0
+
+
+class AsyncWorker(Worker):  # type: ignore[misc]  # Gunicorn's base class is untyped in older versions
+    """A Gunicorn worker that serves an ASGI application.
+
+    Use it as ``worker_class``. Subclass it to set options that Gunicorn does not have::
+
+        class Worker(pronghorn.AsyncWorker):
+            options = pronghorn.Options(request_timeout=30)
+    """
+
+    options: Options = Options()
+
+    loop: asyncio.AbstractEventLoop
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._server: Server | None = None
+        self._nr = 0
+        super().__init__(*args, **kwargs)
+
+    @classmethod
+    def check_config(cls, cfg: Any, log: Any) -> None:
+        """Refuse, in the master and before any worker starts, what cannot be served. Called by Gunicorn."""
+        try:
+            cls._read_settings(cfg)
+        except SettingError as error:
+            log.error("%s", error)
+            raise SystemExit(1) from None
+        if cfg.threads > 1:
+            log.warning("Setting threads=%s has no effect: an ASGI worker runs one event loop", cfg.threads)
+        if not compiled:
+            log.warning("Pronghorn runs uncompiled, at a fraction of its speed: install it with a C compiler present")
+
+    @classmethod
+    def _read_settings(cls, cfg: Any) -> Settings:
+        environ = dict(os.environ)
+        environ.update(cfg.env)
+        return Settings.from_gunicorn(cfg, cls.options.with_environment(environ))
+
+    @property
+    def nr(self) -> int:
+        """Requests begun so far, as Gunicorn's workers count them."""
+        return self._nr if self._server is None else self._server.context.requests
+
+    @nr.setter
+    def nr(self, value: int) -> None:
+        self._nr = value
+
+    # -- boot -------------------------------------------------------------------------------------------------------
+
+    def init_process(self) -> None:
+        """Make the loop before the application is imported and ``post_worker_init`` runs, then go on as Gunicorn."""
+        beating = _beat_while_booting(self)
+        try:
+            settings = self._read_settings(self.cfg)
+        except SettingError as error:
+            self.log.error("%s", error)
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
+        self._settings = settings
+        self.loop = _make_loop(settings.loop, self.log)
+        asyncio.set_event_loop(self.loop)
+        self._booting = beating
+        super().init_process()
+
+    def load_wsgi(self) -> None:
+        """Load the application and, still within the boot, all that may fail without it."""
+        super().load_wsgi()
+        try:
+            self._tls = server_context(self.cfg)
+        except Exception as error:
+            self.log.error("TLS is not usable (certfile=%r, keyfile=%r): %s", self.cfg.certfile, self.cfg.keyfile, error)
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
+
+    # -- run --------------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Serve until told to stop; return, so that ``worker_exit`` and ``atexit`` run."""
+        try:
+            self.loop.run_until_complete(self._serve())
+        except LifespanFailed as error:
+            self.log.error("Application startup failed: %s", error)
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
+        finally:
+            self._booting.set()
+            self._close_loop()
+
+    async def _serve(self) -> None:
+        server = Server(self.wsgi, self._settings, self.log, [detach(one) for one in self.sockets], self._tls)
+        self._server = server
+        context = server.context
+        context.max_requests = self.max_requests
+        context.on_limit = self._on_limit
+        context.is_trusted = TrustList(self._settings.trusted_peers).trusts
+        if AccessLog.wanted(self.log, self.cfg):
+            context.timed = True
+            context.observer = AccessLog(self.log).log
+        self._watch_signals()
+        if not self.alive:
+            server.stop()
+        await server.serve(self._on_ready)
+
+    def _on_ready(self) -> None:
+        self._booting.set()
+        loop = type(self.loop).__module__.partition(".")[0]
+        self.log.info(
+            "Pronghorn %s (%s) serves HTTP/1.1%s on %s",
+            __version__,
+            "compiled" if compiled else "not compiled",
+            " over TLS" if self._tls is not None else "",
+            loop,
+        )
+        self._beat()
+
+    def _beat(self) -> None:
+        """Tell the arbiter that the loop turns; see that the arbiter is there, and whether the reloader wants an end."""
+        self.notify()
+        if self.ppid != os.getppid() and self.alive:
+            self.log.info("Parent changed, shutting down: %s", self)
+            self.alive = False
+        if not self.alive and self._server is not None:
+            self._server.stop()
+        self.loop.call_later(_HEARTBEAT, self._beat)
+
+    def _on_limit(self) -> None:
+        if self.alive:
+            self.log.info("Autorestarting worker after current request.")
+            self._stop()
+
+    def _stop(self, quick: bool = False) -> None:
+        self.alive = False
+        if self._server is not None:
+            self._server.stop(quick)
+
+    def _close_loop(self) -> None:
+        loop = self.loop
+        try:
+            rest = [task for task in asyncio.all_tasks(loop) if not task.done()]
+            for task in rest:
+                task.cancel()
+            if rest:
+                loop.run_until_complete(asyncio.wait(rest, timeout=1))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(_shut_down_executor(loop))
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
+
+    # -- signals ----------------------------------------------------------------------------------------------------
+
+    def _watch_signals(self) -> None:
+        """From here on the loop hears the signals; before, Gunicorn's own handlers from ``init_signals`` do.
+
+        SIGABRT stays with ``signal.signal``: it has to run when the loop is blocked.
+        """
+        self.loop.add_signal_handler(signal.SIGTERM, self._stop)
+        self.loop.add_signal_handler(signal.SIGINT, self._quit)
+        self.loop.add_signal_handler(signal.SIGQUIT, self._quit)
+        self.loop.add_signal_handler(signal.SIGUSR1, self.log.reopen_files)
+        self.loop.add_reader(self.PIPE[0], self._on_pipe)
+
+    def _quit(self) -> None:
+        if self.alive or not self._quitting:
+            self._quitting = True
+            self.cfg.worker_int(self)
+        self._stop(quick=True)
+
+    _quitting = False
+
+    def _on_pipe(self) -> None:
+        """The reloader, which runs in a thread of its own, wrote: look at ``alive``."""
+        try:
+            os.read(self.PIPE[0], 4096)
+        except BlockingIOError:
+            return
+        if not self.alive:
+            self._stop()
+
+    def handle_abort(self, sig: int, frame: FrameType | None) -> None:
+        """SIGABRT, from the arbiter when the heartbeat stopped: say where the loop is stuck, then end with code 1."""
+        self.log.error("Worker was blocked (pid:%s), here:\n%s", self.pid, "".join(traceback.format_stack(frame)))
+        super().handle_abort(sig, frame)
+
+
+def _make_loop(kind: str, log: Any) -> asyncio.AbstractEventLoop:
+    if kind == "asyncio":
+        return asyncio.new_event_loop()
+    try:
+        import uvloop
+    except ImportError:
+        if kind == "uvloop":
+            log.warning("uvloop is not installed: using asyncio's own event loop, which is slower")
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+async def _shut_down_executor(loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        await asyncio.wait_for(loop.shutdown_default_executor(), _EXECUTOR_SHUTDOWN)
+    except asyncio.TimeoutError:
+        pass  # threads that do not end are the application's; the interpreter's exit waits for them
+
+
+def _beat_while_booting(worker: AsyncWorker) -> threading.Event:
+    """Beat from a thread until the returned event is set, where the arbiter's patience covers the boot as well.
+
+    Gunicorn before 22 kills a worker that does not beat for ``timeout`` seconds even while it imports the
+    application; later versions begin to watch with the first beat.
+    """
+    done = threading.Event()
+    if gunicorn.version_info < (22,):
+        threading.Thread(target=_beat_until, args=(worker, done), name="boot heartbeat", daemon=True).start()
+    return done
+
+
+def _beat_until(worker: AsyncWorker, done: threading.Event) -> None:
+    while not done.wait(_HEARTBEAT):
+        worker.notify()
