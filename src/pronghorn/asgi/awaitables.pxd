@@ -17,6 +17,3 @@ cdef class Receive:
     cdef object _exchange
     # a coroutine, once the event was not there any more
     cdef object _waiting
-
-
-cdef Done DONE

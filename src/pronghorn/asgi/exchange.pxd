@@ -13,7 +13,7 @@ from pronghorn.wire.response cimport Response
 #    │                   └──on_disconnect──► COMPLETE_THEN_GONE ──taken──► GONE
 #    └──on_disconnect──► GONE
 #
-# Sending, changed by _set_sending:
+# Sending, changed by _set_sending and, on the way to HELD, where nobody can be waiting, by _send_start:
 #
 #   IDLE ──start──► HELD ──body──► STREAMING ──last body──► DONE
 #                    │                 └──last body, trailers announced──► TRAILERS ──trailers──► DONE
@@ -50,6 +50,7 @@ cdef class HttpExchange(Exchange):
     cdef object _grace
     cdef bint _cancelling
 
+    @cython.locals(context=Context)
     cpdef start(self)
     @cython.locals(unanswered=bint)
     cpdef on_disconnect(self, bint lost)
@@ -69,13 +70,13 @@ cdef class HttpExchange(Exchange):
     cdef _wake(self)
 
     cpdef send(self, message)
-    cdef _send(self, message)
-    cdef _send_start(self, message)
+    cdef _send(self, dict message)
+    cdef _send_start(self, dict message)
     @cython.locals(more=bint, response=Response)
-    cdef _send_body(self, message)
+    cdef _send_body(self, dict message)
     cdef _end_with(self, bytes data)
-    cdef _send_trailers(self, message)
-    cdef _send_early_hint(self, message)
+    cdef _send_trailers(self, dict message)
+    cdef _send_early_hint(self, dict message)
 
     cdef _set_receiving(self, int state)
     cdef _set_sending(self, int state)

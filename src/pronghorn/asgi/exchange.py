@@ -132,9 +132,10 @@ class HttpExchange(Exchange):
                 context.pre_request(self)
             self.scope = http_scope(self.request, self.endpoint, context)
             coroutine = context.app(self.scope, self.receive, self.send)
-            if not asyncio.iscoroutine(coroutine):
-                coroutine = _awaited(coroutine)
-            task = context.create_task(coroutine)
+            try:
+                task = context.create_task(coroutine)
+            except TypeError:  # an awaitable that is no coroutine: asyncio takes coroutines only
+                task = context.create_task(_awaited(coroutine))
         except (SystemExit, KeyboardInterrupt) as error:
             self._fail(error)
             context.on_fatal(error)
@@ -144,6 +145,8 @@ class HttpExchange(Exchange):
             self._observe_unanswered()
             return
         if task.done():
+            if self._sending == _DONE and not task.cancelled() and task.exception() is None:
+                return
             self._finish(task)
         else:
             self._task = task
@@ -341,7 +344,7 @@ class HttpExchange(Exchange):
         if self._sending == _LOST:
             return awaitables.Failed(ClientDisconnected())  # type: ignore[return-value]
         try:
-            self._send(message)
+            self._send(message if type(message) is dict else _as_dict(message))
         except Exception as error:
             return awaitables.Failed(error)  # type: ignore[return-value]
         if self.stream.blocked():
@@ -357,8 +360,8 @@ class HttpExchange(Exchange):
     def _send(self, message: Event) -> None:
         try:
             kind = message["type"]
-        except (KeyError, TypeError):
-            raise EventError(f"An event must be a dict with a 'type', not {message!r:.100}") from None
+        except KeyError:
+            raise EventError(f"An event has no 'type': {message!r:.100}") from None
         if self._sending == _DONE:
             if kind not in _KNOWN_EVENTS:
                 raise EventError(f"Unknown event type {kind!r:.60}")
@@ -378,20 +381,22 @@ class HttpExchange(Exchange):
         if self._sending != _IDLE:
             raise EventError("http.response.start sent twice")
         status = message.get("status")
-        if not isinstance(status, int) or not 200 <= status <= 999:
+        if type(status) is not int and not isinstance(status, int) or not 200 <= status <= 999:
             raise EventError(f"http.response.start: 'status' must be an int from 200 to 999, not {status!r:.40}")
         headers = message.get("headers")
         try:
-            self.response = Response(status, () if headers is None else headers, bool(message.get("trailers", False)))
+            self.response = Response(status, () if headers is None else headers)
         except (TypeError, ValueError) as error:
             raise EventError(f"http.response.start: 'headers': {error}") from error
-        self._set_sending(_HELD)
+        if message.get("trailers"):
+            self.response.trailers = True
+        self._sending = _HELD
 
     def _send_body(self, message: Event) -> None:
         data = message.get("body", b"")
         if type(data) is not bytes:
             data = _as_bytes(data)
-        more = bool(message.get("more_body", False))
+        more = bool(message.get("more_body"))
         response = self.response
         if self._sending == _STREAMING:
             if not more and not response.trailers:  # type: ignore[union-attr]  # set with HELD
@@ -500,6 +505,14 @@ def _as_bytes(data: object) -> bytes:
     if isinstance(data, (bytes, bytearray, memoryview)):
         return bytes(data)
     raise EventError(f"http.response.body: 'body' must be bytes, not {type(data).__name__}")
+
+
+def _as_dict(message: Any) -> Event:
+    """An event that came as another kind of mapping."""
+    try:
+        return dict(message)
+    except (TypeError, ValueError):
+        raise EventError(f"An event must be a dict, not {message!r:.100}") from None
 
 
 async def _awaited(result: Any) -> None:

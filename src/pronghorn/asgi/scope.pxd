@@ -12,5 +12,5 @@ cdef class Endpoint:
     cdef public bint trusted
 
 
-@cython.locals(scope=dict, extensions=dict, path=str, root_path=str)
+@cython.locals(template=dict, scope=dict, asgi=dict, extensions=dict, state=dict, path=str, root_path=str)
 cpdef dict http_scope(Request request, Endpoint endpoint, Context context)

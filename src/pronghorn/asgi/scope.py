@@ -73,8 +73,10 @@ def _template(context: Context, server: tuple[str, int | None] | None, scheme: s
 
 def http_scope(request: Request, endpoint: Endpoint, context: Context) -> Scope:
     """Return the scope of ``request``."""
-    scope = endpoint.template.copy()
-    scope["asgi"] = scope["asgi"].copy()
+    template = endpoint.template
+    scope = template.copy()
+    asgi = template["asgi"]
+    scope["asgi"] = asgi.copy()
     scope["http_version"] = request.http_version
     scope["method"] = request.method
     path = request.path
@@ -86,10 +88,11 @@ def http_scope(request: Request, endpoint: Endpoint, context: Context) -> Scope:
     scope["query_string"] = request.query_string
     scope["headers"] = request.headers
     scope["client"] = endpoint.client
-    extensions = scope["extensions"]
-    scope["extensions"] = {name: value.copy() for name, value in extensions.items()}
-    if context.state is not None:
-        scope["state"] = context.state.copy()
+    extensions = template["extensions"]
+    scope["extensions"] = extensions.copy()
+    state = context.state
+    if state is not None:
+        scope["state"] = state.copy()
     return scope
 
 

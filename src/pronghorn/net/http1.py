@@ -196,7 +196,7 @@ class Http1(Protocol):
         """All that came before the peer's end of input is parsed: nothing more can be answered than is under way."""
         if self._exchange is None:
             self._reading = _NOTHING
-            if not self._parser.between_messages:
+            if not self._parser.is_between_messages():
                 self._context.log.debug("Closed connection from ip=%s: incomplete request", self._connection.peer())
             self._flush()
             self._connection.close()
@@ -233,11 +233,10 @@ class Http1(Protocol):
     # -- writing ----------------------------------------------------------------------------------------------------
 
     def _flush(self) -> None:
-        out = self._out
-        if out:
-            self._out = []
+        if self._out:
             self._gathered = 0
-            self._connection.write(out)
+            self._connection.write(self._out)
+            self._out.clear()
 
     def written(self) -> None:
         """The stream has appended to ``_out``, perhaps the last part of the response."""
@@ -340,7 +339,7 @@ class Http1(Protocol):
         if not connection.writable or self._lost:
             return
         if self._reading == _HEAD:
-            if not self._parser.between_messages:
+            if not self._parser.is_between_messages():
                 if self._head_deadline == 0.0:
                     self._head_deadline = connection.within(self._context.header_timeout)
                 connection.deadline = self._head_deadline
@@ -358,7 +357,7 @@ class Http1(Protocol):
 
     def on_deadline(self, now: float) -> None:
         if self._reading == _HEAD:
-            if self._parser.between_messages:
+            if self._parser.is_between_messages():
                 self._reading = _NOTHING
                 self._connection.close()
             else:

@@ -56,7 +56,8 @@ cdef class Http1Parser:
     cdef readonly bytes data
     cdef readonly list trailers
 
-    cpdef Py_ssize_t buffered(self)
+    cpdef bint is_between_messages(self) except -1
+    cpdef Py_ssize_t buffered(self) except -1
     cpdef feed(self, bytes data)
     cpdef bytes take_rest(self)
     cpdef int next(self) except -1

@@ -173,8 +173,7 @@ class Http1Parser:
     def state(self) -> State:
         return State(self._state)
 
-    @property
-    def between_messages(self) -> bool:
+    def is_between_messages(self) -> bool:
         """Whether no message has begun: nothing is buffered and the last one is complete."""
         return self._state == _REQUEST_LINE and self._position == len(self._buffer)
 
@@ -339,7 +338,12 @@ class Http1Parser:
             and buf[start + 8] == _CR
             and buf[start + 9] == _LF
             and buf[start] == 72  # H
-            and buf[start : start + 7] == b"HTTP/1."
+            and buf[start + 1] == 84  # T
+            and buf[start + 2] == 84  # T
+            and buf[start + 3] == 80  # P
+            and buf[start + 4] == 47  # /
+            and buf[start + 5] == 49  # 1
+            and buf[start + 6] == 46  # .
             and (buf[start + 7] == 49 or buf[start + 7] == 48)
         ):
             request = Request()

@@ -19,6 +19,7 @@ cdef class Response:
 
     @cython.locals(size="Py_ssize_t", lower=bytes)
     cdef bint _takes(self, bytes name, bytes value) except -1
+    @cython.locals(buf="const unsigned char*", size="Py_ssize_t", i="Py_ssize_t", length="Py_ssize_t")
     cdef bint _take_length(self, bytes value) except -1
 
 

@@ -47,7 +47,7 @@ class Response:
                 raise TypeError(f"header {pair!r:.80} is not a pair of bytes") from None
             check_field(name, value)
             if self._takes(name, value):
-                self.headers.append((name, value))
+                self.headers.append(pair if type(pair) is tuple else (name, value))
 
     def _takes(self, name: bytes, value: bytes) -> bool:
         """Note what a field means for the framing; False leaves it to the protocol's writer."""
@@ -65,7 +65,7 @@ class Response:
                 return False
             return lower != b"keep-alive"
         elif size == 14:
-            if name.lower() == b"content-length":
+            if name == b"content-length" or name.lower() == b"content-length":
                 return self._take_length(value)
         elif size == 16:
             return name.lower() != b"proxy-connection"
@@ -74,12 +74,18 @@ class Response:
         return True
 
     def _take_length(self, value: bytes) -> bool:
-        digits = value.strip(b" \t")
-        if not digits.isdigit() or len(digits) > 18:
-            raise ValueError(f"invalid content-length {value!r:.40}")
         if self.content_length >= 0:
             raise ValueError("more than one content-length")
-        self.content_length = int(digits)
+        buf = value
+        size = len(value)
+        length = 0
+        i = 0
+        while i < size and 48 <= buf[i] <= 57:
+            length = length * 10 + buf[i] - 48
+            i += 1
+        if i < size or not 0 < size <= 18:
+            raise ValueError(f"invalid content-length {value!r:.40}")
+        self.content_length = length
         return False
 
     @property
