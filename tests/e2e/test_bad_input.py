@@ -1,4 +1,4 @@
-"""Malformed and oversized requests: the right 4xx, a closed connection, a reason in the log, no empty reply."""
+"""Malformed and oversized requests: the right status, a reason in the log, the connection closed in order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTTP/1.1 and HTTP/1.0 as a client sees them: framing, connections, interim responses, failing applications."""
+"""HTTP/1.1 and 1.0 as a client sees them: framing, connections, interim responses, failing applications."""
 
 from __future__ import annotations
 

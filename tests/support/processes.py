@@ -48,8 +48,8 @@ def descriptors(pid: int) -> dict[int, str]:
 def is_accepting(pid: int) -> bool:
     """Whether an event loop of this process waits on a listening socket (Linux epoll).
 
-    Gunicorn listens before it forks, so a connection succeeds long before a worker can answer it. What a test has
-    to know is whether the worker's loop runs and its signal handlers stand; that is so once it polls a listener.
+    Gunicorn listens before it forks, so a connection succeeds long before a worker can answer it. What a test
+    has to know is whether the loop runs and the signal handlers stand, which is so once it polls a listener.
     """
     opened = descriptors(pid)
     polled = {target for fd, kind in opened.items() if "eventpoll" in kind for target in _polled(pid, fd)}

@@ -1,8 +1,8 @@
 """A blocking HTTP/1.1 client over a bare socket: sends any bytes, reads strictly, never without a deadline.
 
-Ordinary clients forgive what these tests must notice: a body on a 204, two Content-Length fields, a missing last
-chunk, bytes after the end. The reader here follows RFC 9112 sections 4 to 8 and refuses everything else. It must not
-import the package under test, whose own parser would hide its own mistakes.
+Ordinary clients forgive what these tests must notice: a body on a 204, two Content-Length fields, a missing
+last chunk, bytes after the end. The reader here follows RFC 9112 sections 4 to 8 and refuses everything else.
+It must not import the package under test, whose own parser would hide its own mistakes.
 """
 
 from __future__ import annotations

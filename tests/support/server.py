@@ -1,7 +1,7 @@
 """A real Gunicorn master with its workers, started by the test that talks to it.
 
-Owns the processes, their configuration file, log and trace file. Knows no worker class and no application: both
-are given by name, so the same black-box test runs against any of them.
+Owns the processes, their configuration file, log and trace file. Knows no worker class and no application:
+both are given by name, so the same black-box test runs against any of them.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ _DEFAULTS: dict[str, Any] = {
     "control_socket_disable": True,  # Gunicorn >= 25.1 makes a socket in $HOME; older ones ignore the name
 }
 _START_SECONDS = 30.0
+#: What installers write as bin/gunicorn. Not ``-m gunicorn``: USR2 would then execute the package's __main__.py
+#: as a script, which puts Gunicorn's own directory, with an ``http`` in it, first on sys.path.
+_LAUNCHER = "from gunicorn.app.wsgiapp import run\nrun()\n"
 
 
 class ServerFailed(Exception):
@@ -52,8 +55,8 @@ class GunicornServer:
     ready          wait on entering until every worker's event loop accepts
     settings       Gunicorn settings by name, over the defaults of this module
 
-    ``trace(...)`` is importable in the configuration and the applications (``tests.e2e.apps.trace``): it appends a
-    line to the file whose lines ``traced()`` returns.
+    Configuration and application can import ``trace`` from ``tests.e2e.apps.trace``: it appends a line to the
+    file whose lines ``traced()`` returns.
     """
 
     live: ClassVar[list[GunicornServer]] = []  # for the failure report: started and not yet ended
@@ -84,6 +87,7 @@ class GunicornServer:
         self.trace_file = directory / "trace"
         self.process: subprocess.Popen[bytes] | None = None
         self._environment = self._merged(environment or {})
+        self._addresses: list[Address] = []
         directory.mkdir(parents=True, exist_ok=True)
         self.trace_file.touch()
         if source:
@@ -108,8 +112,9 @@ class GunicornServer:
         self.config_file.write_text("\n".join([*lines, "", text, ""]))
 
     def log(self) -> str:
-        """Everything that the processes wrote to stdout and stderr since the start."""
-        return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+        """Everything that the processes wrote to stdout and stderr, and to an ``errorlog`` of their own."""
+        files = [self.log_file, Path(str(self.settings.get("errorlog", "-")))]
+        return "".join(file.read_text(errors="replace") for file in files if file.is_file())
 
     def traced(self) -> list[str]:
         """Lines written by ``trace(...)``."""
@@ -130,17 +135,10 @@ class GunicornServer:
 
     def start(self) -> None:
         """Start the master; with ``ready`` wait until it serves."""
-        command = [
-            sys.executable,
-            "-m",
-            "gunicorn",
-            "-c",
-            str(self.config_file),
-            "-k",
-            self.worker_class,
-            *self.args,
-            self.app,
-        ]
+        launcher = self.directory / "gunicorn"
+        launcher.write_text(_LAUNCHER)
+        options = ["-c", str(self.config_file), "-k", self.worker_class, *self.args]
+        command = [sys.executable, str(launcher), *options, self.app]
         with self.log_file.open("ab") as log:
             # A session of its own: the whole group can be ended, and a Ctrl-C at the tests does not reach it.
             self.process = subprocess.Popen(
@@ -260,13 +258,11 @@ class GunicornServer:
     @property
     def addresses(self) -> list[Address]:
         """Every address the master said it listens on, in the order of ``bind``."""
-        found: list[Address] = []
-        for text in self.wait_log(_LISTENING.pattern).group(1).split(","):
-            host, _, port = text.removeprefix("http://").removeprefix("https://").rpartition(":")
-            found.append(
-                text.removeprefix("unix:") if text.startswith("unix:") else (host.strip("[]"), int(port))
-            )
-        return found
+        if not self._addresses:
+            self._addresses = [
+                _address(text) for text in self.wait_log(_LISTENING.pattern).group(1).split(",")
+            ]
+        return self._addresses
 
     @property
     def address(self) -> Address:
@@ -304,3 +300,11 @@ class GunicornServer:
             if value is not None:
                 environment[name] = value
         return environment
+
+
+def _address(text: str) -> Address:
+    """An address as Gunicorn logs it: ``http://127.0.0.1:8000``, ``https://[::1]:8000``, ``unix:/path``."""
+    if text.startswith("unix:"):
+        return text.removeprefix("unix:")
+    host, _, port = text.partition("://")[2].rpartition(":")
+    return host.strip("[]"), int(port)

@@ -1,8 +1,8 @@
 """A bare ASGI application: one behaviour per path, no framework between the tests and the server.
 
 The first path segment names the function; the query holds its parameters. A test that has to stop the
-application in the middle of something uses a gate: the application traces that it arrived, then waits until the
-test makes a file.
+application in the middle of something uses a gate: the application traces that it arrived, then waits until
+the test makes a file.
 """
 
 from __future__ import annotations
