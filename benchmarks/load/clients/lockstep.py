@@ -1,0 +1,161 @@
+"""Drives `lockstep`, our own small client in C, for what wrk cannot do; see the head of lockstep.c.
+
+Compiled once per run with the C compiler that Pronghorn itself is built with.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import select
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import IO
+
+from probe import request_bytes, upgrade_bytes
+from process import die_with_parent
+
+from . import GRACE_SECONDS, ClientFailed, ClientMissing, Load, Target, finished, some
+
+SATURATION_SHARE = 0.7
+_SOURCE = Path(__file__).with_name("lockstep.c")
+_COMPILE_SECONDS = 60.0
+_SATURATION_SECONDS = 2.0
+_HOLD_SECONDS = 60.0
+_SETTLE_SECONDS = 1.0
+_COUNTED_SECONDS = 900.0
+
+
+def build(folder: Path) -> Path:
+    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
+    if not compiler:
+        raise ClientMissing("no C compiler for the own client")
+    program = folder / "lockstep"
+    finished([compiler, "-O2", "-o", str(program), str(_SOURCE), "-lm"], _COMPILE_SECONDS)
+    return program
+
+
+class Closed:
+    """Closed loop: as many messages as the server answers."""
+
+    def __init__(self, program: Path, target: Target) -> None:
+        self._program = program
+        self._target = target
+
+    def warm(self, seconds: float) -> Load:
+        return self._load(seconds)
+
+    def run(self, seconds: float) -> Load:
+        return self._load(seconds)
+
+    def close(self) -> None:
+        pass
+
+    def _command(self, seconds: float, connections: int, *more: str) -> list[str]:
+        folder, workload, address = self._target.folder, self._target.workload, self._target.address
+        command = [str(self._program), "--seconds", str(seconds), "--connections", str(connections), *more]
+        command += ["--unix", address.path] if address.path else ["--port", str(address.port)]
+        if workload.message:
+            (folder / "handshake").write_bytes(upgrade_bytes(workload.path))
+            return [*command, "--websocket", str(workload.message), "--handshake", str(folder / "handshake")]
+        (folder / "request").write_bytes(request_bytes(workload))
+        return [*command, "--request", str(folder / "request")]
+
+    def _load(self, seconds: float, *more: str) -> Load:
+        return _load(json.loads(finished(self._command(seconds, self._target.connections, *more), seconds)))
+
+
+class Paced(Closed):
+    """Open loop at a given rate; latency counts from the moment a request was due."""
+
+    def run(self, seconds: float) -> Load:
+        return self._at(self._target.rate, seconds, f"{self._target.rate:,.0f}/s offered")
+
+    def _at(self, rate: float, seconds: float, note: str) -> Load:
+        summary = json.loads(
+            finished(self._command(seconds, self._target.connections, "--rate", f"{rate:.1f}"), seconds)
+        )
+        return _load(summary, f"{note}, client late by {summary['late_p99']:.0f} µs at p99")
+
+
+class Saturated(Paced):
+    """Open loop at a share of what the same server just did in a closed loop."""
+
+    def __init__(self, program: Path, target: Target) -> None:
+        super().__init__(program, target)
+        self._saturation = 0.0
+
+    def warm(self, seconds: float) -> Load:
+        self._load(seconds)
+        load = self._load(max(_SATURATION_SECONDS, seconds))
+        self._saturation = load.requests / load.seconds
+        return load
+
+    def run(self, seconds: float) -> Load:
+        if not self._saturation:
+            raise ClientFailed("no answers in the closed loop that finds saturation")
+        rate = SATURATION_SHARE * self._saturation
+        share = f"{SATURATION_SHARE:.0%} of {self._saturation:,.0f}"
+        return self._at(rate, seconds, f"{rate:,.0f}/s offered, {share}")
+
+
+class Counted(Closed):
+    """Closed loop until a number of requests is answered."""
+
+    def run(self, seconds: float) -> Load:
+        return self._load(_COUNTED_SECONDS, "--limit", str(self._target.counted_requests))
+
+
+class Idle(Closed):
+    """Many connections, one request each, then silence until `close`."""
+
+    def __init__(self, program: Path, target: Target) -> None:
+        super().__init__(program, target)
+        self._holder: subprocess.Popen[bytes] | None = None
+
+    def run(self, seconds: float) -> Load:
+        count = self._target.idle_connections
+        self._holder = subprocess.Popen(
+            self._command(seconds, count, "--hold"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            preexec_fn=die_with_parent,
+        )
+        assert self._holder.stdout is not None
+        load = _load(json.loads(_line(self._holder.stdout, _HOLD_SECONDS)))
+        time.sleep(_SETTLE_SECONDS)  # what the server frees on going idle is freed now
+        return dataclasses.replace(load, held=load.requests, notes=(f"{load.requests:,} connections held",))
+
+    def close(self) -> None:
+        if self._holder is None:
+            return
+        holder, self._holder = self._holder, None
+        try:
+            holder.communicate(timeout=GRACE_SECONDS)  # closes its standard input, which is its sign to end
+        except subprocess.TimeoutExpired:
+            holder.kill()
+            holder.wait()
+
+
+def _line(stream: IO[bytes], seconds: float) -> str:
+    ready, _, _ = select.select([stream], [], [], seconds)
+    line = stream.readline() if ready else b""
+    if not line:
+        raise ClientFailed(f"the connections were not open within {seconds:.0f} s")
+    return line.decode()
+
+
+def _load(summary: dict[str, float], *notes: str) -> Load:
+    known = bool(summary["requests"])
+    return Load(
+        requests=int(summary["requests"]),
+        seconds=summary["seconds"],
+        p50=summary["p50"] if known else None,
+        p99=summary["p99"] if known else None,
+        p999=summary["p999"] if known else None,
+        errors=some({name: int(summary[name]) for name in ("connect", "read", "status", "timeout")}),
+        notes=notes,
+    )
