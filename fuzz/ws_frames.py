@@ -1,0 +1,123 @@
+"""Fuzzes the WebSocket frame parser.
+
+Invariant: however the input is cut, the parser gives the same events, holds no more than it was fed, and what
+it makes of a message or a close frame can be written as a frame again. Allowed errors: ``FrameError`` with a
+code that may stand in a close frame.
+
+    python fuzz/ws_frames.py --seconds 60 --seed 1     random input, no fuzzer needed
+    python fuzz/ws_frames.py --atheris corpus/         with atheris; what follows goes to libFuzzer
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import time
+
+ATHERIS = "--atheris" in sys.argv
+if ATHERIS:
+    import atheris
+
+    with atheris.instrument_imports(include=["pronghorn.wire"]):
+        from pronghorn.wire import ws_frames
+else:
+    from pronghorn.wire import ws_frames
+
+MAX_SIZE = 5000
+
+
+def events(pieces: list[bytes]) -> list[tuple[object, ...]]:
+    parser = ws_frames.FrameParser(MAX_SIZE)
+    found: list[tuple[object, ...]] = []
+    fed = 0
+    for piece in pieces:
+        parser.feed(piece)
+        fed += len(piece)
+        while True:
+            try:
+                event = parser.next()
+            except ws_frames.FrameError as error:
+                assert ws_frames.close(error.code, error.reason), error  # noqa: PT017
+                return [*found, ("error", error.code, parser.buffered())]
+            assert parser.buffered() <= min(fed, MAX_SIZE + len(piece) + 14)
+            if event == ws_frames.Event.NEED_DATA:
+                break
+            found.append(what_it_is(event, parser))
+    return found
+
+
+def what_it_is(event: int, parser: ws_frames.FrameParser) -> tuple[object, ...]:
+    if event == ws_frames.Event.MESSAGE:
+        payload = parser.text.encode() if parser.is_text else parser.data
+        assert len(payload) <= MAX_SIZE
+        written = ws_frames.text(parser.text) if parser.is_text else ws_frames.binary(parser.data)
+        assert written.endswith(payload)
+        return ("message", parser.is_text, payload)
+    if event == ws_frames.Event.CLOSE:
+        code = None if parser.close_code == ws_frames.CloseCode.NO_STATUS else parser.close_code
+        assert ws_frames.close(code, parser.close_reason)
+        return ("close", parser.close_code, parser.close_reason)
+    assert ws_frames.ping(parser.data)[2:] == parser.data
+    return (event, parser.data)
+
+
+def test_one_input(data: bytes) -> None:
+    """The first byte says how to cut the rest."""
+    if not data:
+        return
+    step, data = data[0] or 256, data[1:]
+    cut = [data[i : i + step] for i in range(0, len(data), step)]
+    whole, parted = events([data]), events(cut)
+    assert whole == parted, (whole, parted)
+
+
+def random_input(rng: random.Random) -> bytes:
+    """Frames, most of them right, of which some bytes are then changed."""
+    data = bytearray([rng.choice((1, 1, 2, 3, 7, 50, 0))])
+    for _ in range(rng.randrange(1, 7)):
+        opcode = rng.choice((0, 0, 1, 1, 1, 2, 8, 9, 10))
+        size = rng.choice((0, 1, 2, 3, 10, 125, 126, 127, 1000, rng.randrange(6000)))
+        payload = "aé€😀".encode()[: rng.randrange(11)] * (size // 10) + rng.randbytes(size % 3)
+        if opcode == 8:
+            payload = rng.randrange(5100).to_bytes(2, "big") + payload
+        header = bytearray(ws_frames.header(opcode, len(payload), rng.random() < 0.7))
+        header[1] |= 0x80
+        key = rng.randbytes(4)
+        masked = bytearray(payload)
+        ws_frames.unmask(masked, 0, len(masked), int.from_bytes(key, "big"))
+        data += header + key + masked
+    for _ in range(rng.choice((0, 0, 0, 1, 2, 5))):
+        data[rng.randrange(1, len(data))] = rng.randrange(256)
+    return bytes(data)
+
+
+def run(seconds: float, seed: int) -> None:
+    deadline = time.monotonic() + seconds
+    count = 0
+    while time.monotonic() < deadline:
+        for _ in range(100):
+            data = random_input(random.Random(f"{seed}/{count}"))
+            count += 1
+            try:
+                test_one_input(data)
+            except BaseException:
+                print(f"input {count - 1} of seed {seed}: {data.hex()}")
+                raise
+    print(f"{count} inputs, seed {seed}, {ws_frames.__file__}: no failure")
+
+
+def main() -> None:
+    if ATHERIS:
+        atheris.Setup([argument for argument in sys.argv if argument != "--atheris"], test_one_input)
+        atheris.Fuzz()
+        return
+    arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    arguments.add_argument("--seconds", type=float, default=60)
+    arguments.add_argument("--seed", type=int, default=1)
+    options = arguments.parse_args()
+    run(options.seconds, options.seed)
+
+
+if __name__ == "__main__":
+    main()
