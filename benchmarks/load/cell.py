@@ -25,12 +25,7 @@ from servers import APPS, Address, Launch, Server
 from workloads import Workload
 
 _START_SECONDS = 30.0
-_SATURATED_SHARE = 0.9
-_FOREIGN_SHARE = 0.05
-_STEAL_SHARE = 0.02
-
 _OWN_CLIENTS = {"closed": Closed, "paced": Paced, "saturated": Saturated, "counted": Counted, "idle": Idle}
-_OPEN_LOOP = frozenset({"paced", "saturated", "idle"})
 
 
 @dataclass(frozen=True)
@@ -103,7 +98,7 @@ def _measured(python: Interpreter, workload: Workload, server: Server, number: i
             cost = window.close()
             after = {pid: measure.memory(pid) for pid in measure.tree(process.pid)}
             process.check()
-        notes = [*load.notes, *_doubts(workload, cost)]
+        notes = [*load.notes]
         if launch.access_log:
             notes += _log_notes(process.output if server.logs_to_output else launch.access_log, warm, load)
         return Result(
@@ -187,18 +182,6 @@ def _memory_figures(
     if load.held:
         values["kib_per_connection"] = max(0, last.rss - first.rss) / 1024 / load.held
     return values
-
-
-def _doubts(workload: Workload, cost: measure.Cost) -> list[str]:
-    """What a reader must know before he believes the figures."""
-    doubts = []
-    if workload.client not in _OPEN_LOOP and cost.busy < _SATURATED_SHARE:
-        doubts.append(f"server busy {cost.busy:.0%}: not saturated, requests/s is not its limit")
-    if cost.foreign > _FOREIGN_SHARE:
-        doubts.append(f"others used {cost.foreign:.0%} of the server's core")
-    if cost.steal > _STEAL_SHARE:
-        doubts.append(f"hypervisor took {cost.steal:.0%}")
-    return doubts
 
 
 def _log_notes(log: Path, warm: Load, load: Load) -> list[str]:

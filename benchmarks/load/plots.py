@@ -13,7 +13,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from report import Figure, Row, number, rows, stored
+from report import Figure, Row, medians, number, rows, stored
 from servers import SERVERS
 from workloads import WORKLOADS
 
@@ -88,7 +88,7 @@ def _drawing(chart: Chart, python: str, mine: list[Row], run: dict[str, Any]) ->
         parts.append(_text(_LEFT - 8, y - 8, WORKLOADS[name].name, "end", "group"))
         parts.append(_text(_LEFT, y - 8, WORKLOADS[name].summary, "start", "small"))
         y = _group(parts, bars, y, chart.unit)
-    small = f"{chart.axis}; Python {python}; median of {run['rounds']} rounds, line min–max; less is better"
+    small = f"{chart.axis}; Python {python}. {medians(run)}; a line spans min–max. Less is better."
     height = y - _GROUP + 14
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height:g}" '

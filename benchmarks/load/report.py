@@ -18,6 +18,10 @@ from workloads import WORKLOADS
 
 NONE = "–"
 _MEBI = 1024 * 1024
+_SATURATED_SHARE = 0.9
+_FOREIGN_SHARE = 0.05
+_STEAL_SHARE = 0.02
+_OPEN_LOOP = frozenset({"paced", "saturated"})
 
 
 @dataclass(frozen=True)
@@ -143,15 +147,31 @@ def _notes(row: Row) -> str:
         notes.append(f"{_with_range(each, number)} KiB per connection")
     if row.workload.startswith("memory-") and before and after:
         notes.append(f"RSS {number(before / _MEBI)} → {number(after / _MEBI)} MiB")
-    return _words("; ".join(notes))
+    return _words("; ".join([*notes, *_doubts(row)]))
+
+
+def _doubts(row: Row) -> list[str]:
+    """What a reader must know before he believes the figures."""
+    client = WORKLOADS[row.workload].client
+    busy, foreign, steal = row.figure("busy"), row.figure("foreign"), row.figure("steal")
+    doubts: list[str] = []
+    if client == "idle":
+        return doubts
+    if client not in _OPEN_LOOP and busy and busy.middle < _SATURATED_SHARE:
+        doubts.append(f"server busy {busy.middle:.0%}: not saturated, requests/s is not its limit")
+    if foreign and foreign.high > _FOREIGN_SHARE:
+        doubts.append(f"others used up to {foreign.high:.0%} of the server's core")
+    if steal and steal.high > _STEAL_SHARE:
+        doubts.append(f"hypervisor took up to {steal.high:.0%}")
+    return doubts
 
 
 def _legend(run: dict[str, Any]) -> list[str]:
     named = [f"`{name}`: {WORKLOADS[name].summary}" for name in run["workloads"]]
     return [
-        f"Medians of {run['rounds']} rounds of {run['seconds']:g} s. "
-        "The ratio is of CPU per request unless it names another figure, taken round by round; less is better. "
-        "–: the server does not have it, or there is nothing to report.",
+        f"{medians(run)} of {run['seconds']:g} s. "
+        "The ratio is of CPU per request unless it names another figure, and is taken round by round. "
+        "Less is better. –: the server does not have it, or there is nothing to report.",
         "",
         "Workloads: " + "; ".join(named) + ".",
     ]
@@ -159,6 +179,10 @@ def _legend(run: dict[str, Any]) -> list[str]:
 
 def _spread(figure: Figure | None) -> str:
     return _with_range(figure, number) if figure else NONE
+
+
+def medians(run: dict[str, Any]) -> str:
+    return f"Medians of {run['rounds']} rounds" if run["rounds"] > 1 else "One round"
 
 
 def _with_range(figure: Figure, write: Callable[[float], str]) -> str:
