@@ -12,6 +12,7 @@ cdef class Context:
     # its tasks
     cdef public set tasks
     cdef public object contextvars
+    cdef public bint eager
     cdef public object create_task
     cdef public object on_fatal
     # times in seconds

@@ -30,6 +30,7 @@ class Context:
         "defaults",
         "disconnect_grace_period",
         "draining",
+        "eager",
         "header_timeout",
         "high_water",
         "is_trusted",
@@ -65,6 +66,7 @@ class Context:
         self.tasks: set[asyncio.Task[Any]] = set()
         self.contextvars = contextvars.copy_context()
         self.create_task: Callable[..., asyncio.Task[Any]] = loop.create_task
+        self.eager = False
         self.on_fatal: Callable[[BaseException], None] = _raise
         # times
         self.clock = 0.0
@@ -100,10 +102,9 @@ class Context:
 
         An application that set a task factory of its own keeps it. Call this when the loop is running.
         """
-        self.create_task = self.loop.create_task
-        if self.loop.get_task_factory() is None:
-            options: dict[str, Any] = {"eager_start": True} if eager and sys.version_info >= (3, 12) else {}
-            self.create_task = functools.partial(asyncio.Task, loop=self.loop, **options)
+        is_default = self.loop.get_task_factory() is None
+        self.eager = eager and is_default and sys.version_info >= (3, 12)
+        self.create_task = functools.partial(asyncio.Task, loop=self.loop) if is_default else self.loop.create_task
 
     def count_request(self) -> None:
         """Count a request towards ``max_requests``."""

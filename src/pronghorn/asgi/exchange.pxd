@@ -23,7 +23,7 @@ from pronghorn.wire.response cimport Response
 cdef int _OPEN, _COMPLETE, _COMPLETE_THEN_GONE, _TAKEN, _GONE
 cdef int _IDLE, _HELD, _STREAMING, _TRAILERS, _DONE, _LOST
 cdef Done _DONE_AWAITABLE
-cdef object _monotonic
+cdef object _monotonic, _Task
 
 
 @cython.freelist(64)

@@ -58,6 +58,7 @@ _LOST = int(Sending.LOST)
 
 _DONE_AWAITABLE = awaitables.DONE
 _monotonic = time.monotonic
+_Task: Any = asyncio.Task
 
 #: The status that goes to the access log when the client left before there was any (nginx's convention).
 CLIENT_CLOSED_REQUEST = 499
@@ -133,7 +134,10 @@ class HttpExchange(Exchange):
             self.scope = http_scope(self.request, self.endpoint, context)
             coroutine = context.app(self.scope, self.receive, self.send)
             try:
-                task = context.create_task(coroutine)
+                if context.eager:
+                    task = _Task(coroutine, loop=context.loop, eager_start=True)
+                else:
+                    task = context.create_task(coroutine)
             except TypeError:  # an awaitable that is no coroutine: asyncio takes coroutines only
                 task = context.create_task(_awaited(coroutine))
         except (SystemExit, KeyboardInterrupt) as error:
@@ -145,8 +149,6 @@ class HttpExchange(Exchange):
             self._observe_unanswered()
             return
         if task.done():
-            if self._sending == _DONE and not task.cancelled() and task.exception() is None:
-                return
             self._finish(task)
         else:
             self._task = task
@@ -155,15 +157,17 @@ class HttpExchange(Exchange):
 
     def _finish(self, task: asyncio.Task[Any]) -> None:
         """The application has returned, raised or been cancelled: bring the response to an end."""
-        self._task = None
-        self._context.tasks.discard(task)
-        if self._grace is not None:
-            self._grace.cancel()
-            self._grace = None
-        if task.cancelled():
+        if self._task is not None:
+            self._task = None
+            self._context.tasks.discard(task)
+            if self._grace is not None:
+                self._grace.cancel()
+                self._grace = None
+        try:
+            error = task.exception()
+        except asyncio.CancelledError:
             self._end_cancelled()
         else:
-            error = task.exception()
             if error is not None:
                 self._fail(error)
             elif self._sending < _DONE:

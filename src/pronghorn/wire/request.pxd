@@ -2,6 +2,7 @@ cimport cython
 
 
 @cython.final
+@cython.no_gc  # it holds bytes, text and a list of them: no cycle can pass through it
 @cython.freelist(64)
 cdef class Request:
     # the request line

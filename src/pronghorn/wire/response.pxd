@@ -5,6 +5,7 @@ cdef int _NO_CONTENT, _NOT_MODIFIED, _RESET_CONTENT
 
 
 @cython.final
+@cython.no_gc  # as Request
 @cython.freelist(64)
 cdef class Response:
     # as the application gave them
