@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -22,7 +23,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 _STOP_SECONDS = 8.0
 _KILL_SECONDS = 5.0
 _POLL_SECONDS = 0.02
-_LOG_TAIL = 2000
+_LOG_TAIL = 8000
+_EXCEPTION = re.compile(r"[\w.]*(Error|Exception)\b.*:")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -87,13 +89,14 @@ class ServerProcess:
             raise ServerFailed(f"ended with code {self._root.returncode}: {self.last_words()}")
 
     def last_words(self) -> str:
-        """The last line of its output that says something."""
+        """The exception it ended with, else the last line of its output."""
         try:
             text = self.output.read_bytes()[-_LOG_TAIL:].decode(errors="replace")
         except OSError:
             return ""
         lines = [line.strip() for line in text.splitlines() if line.strip()]
-        return lines[-1] if lines else "no output"
+        raised = [line for line in lines if _EXCEPTION.match(line)]
+        return [*lines, *raised][-1] if lines else "no output"
 
     def stop(self) -> None:
         """TERM, wait, KILL what is left of the tree, wait for all of it."""
