@@ -76,8 +76,9 @@ class TestTerm:
         server = serve(workers=2)
         server.get("/")
         assert server.stop() == 0
+        log = "\n".join(line for line in server.log().splitlines() if "uncompiled" not in line)
         for trouble in ("Traceback", "ERROR", "WARNING", "Bad file descriptor", "SIGKILL"):
-            assert trouble not in server.log().replace("uncompiled", "")
+            assert trouble not in log
 
     def test_idle_connections_do_not_delay_it(self, serve: Serve) -> None:
         server = serve(graceful_timeout=GRACEFUL, keepalive=60)
@@ -320,9 +321,7 @@ class TestLogs:
             )
         server.get("/fail?after")
         wait_until(lambda: "/fail?after" in access.read_text(), message="a line in the new access log")
-        wait_until(
-            lambda: "failed before the head" in error.read_text(), message="a traceback in the new log"
-        )
+        wait_until(lambda: "failed before the head" in error.read_text(), message="the traceback")
         assert "after" not in Path(f"{access}.1").read_text()
         assert "failed before the head" not in Path(f"{error}.1").read_text()
 
@@ -364,7 +363,7 @@ class TestTimeout:
         assert "WORKER TIMEOUT" not in server.log()
 
     def test_the_heart_beats_through_drain_and_shutdown(self, serve: Serve) -> None:
-        """Each takes longer than ``timeout``. TERM goes to the worker only, so the master goes on watching it."""
+        """Each takes longer than ``timeout``. TERM goes to the worker only, the master watches on."""
         server = serve(
             config=HOOKS, timeout=2, graceful_timeout=GRACEFUL, environment={"SHUTDOWN_SECONDS": "4"}
         )
@@ -420,7 +419,8 @@ class TestBootErrors:
         assert server.worker_pids() == []
 
     def test_worker_class_that_is_none(self, serve: Serve) -> None:
-        assert serve(worker_class="pronghorn.NoSuchWorker", ready=False).wait_exit() == 1
+        server = serve(worker_class="tests.e2e.apps.bare.NoSuchWorker", ready=False)
+        assert server.wait_exit() not in (0, None)
 
 
 class TestOptions:

@@ -33,8 +33,8 @@ _DEFAULTS: dict[str, Any] = {
     "control_socket_disable": True,  # Gunicorn >= 25.1 makes a socket in $HOME; older ones ignore the name
 }
 _START_SECONDS = 30.0
-#: What installers write as bin/gunicorn. Not ``-m gunicorn``: USR2 would then execute the package's __main__.py
-#: as a script, which puts Gunicorn's own directory, with an ``http`` in it, first on sys.path.
+#: What installers write as bin/gunicorn. Not ``-m gunicorn``: USR2 would execute the package's __main__.py as
+#: a script, which puts Gunicorn's own directory, with an ``http`` in it, first on sys.path.
 _LAUNCHER = "from gunicorn.app.wsgiapp import run\nrun()\n"
 
 
@@ -286,15 +286,17 @@ class GunicornServer:
             return client.read_response()
 
     def _merged(self, extra: Mapping[str, str | None]) -> dict[str, str]:
-        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+        inherited = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+        # Absolute: the server runs in a directory of its own.
+        path = os.pathsep.join([str(ROOT), *map(os.path.abspath, inherited)])
         environment = {
             **os.environ,
             "PYTHONPATH": path,
             "PYTHONUNBUFFERED": "1",
             "TRACE_FILE": str(self.trace_file),
         }
-        for inherited in ("GUNICORN_CMD_ARGS", "WEB_CONCURRENCY", "PORT", "WORKERS", "FORWARDED_ALLOW_IPS"):
-            environment.pop(inherited, None)  # they would change settings under the tests
+        for name in ("GUNICORN_CMD_ARGS", "WEB_CONCURRENCY", "PORT", "WORKERS", "FORWARDED_ALLOW_IPS"):
+            environment.pop(name, None)  # they would change settings under the tests
         for name, value in extra.items():
             environment.pop(name, None)
             if value is not None:

@@ -27,6 +27,10 @@ Send = Callable[[Message], Awaitable[None]]
 GATE_DIRECTORY = Path(os.environ.get("TRACE_FILE", "trace")).parent
 
 
+class Disconnected(Exception):
+    """The client left inside its request body: nobody is there to answer."""
+
+
 class Exchange:
     """One request with what the paths below need of it."""
 
@@ -39,7 +43,7 @@ class Exchange:
         while more:
             message = await self.receive()
             if message["type"] == "http.disconnect":
-                raise ConnectionError("the client left inside its request body")
+                raise Disconnected
             parts.append(message.get("body", b""))
             more = message.get("more_body", False)
         return b"".join(parts)
@@ -67,7 +71,10 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await _lifespan(receive, send)
     elif scope["type"] == "http":
         name = scope["path"].split("/")[1].replace("-", "_") or "root"
-        await PATHS.get(name, not_found)(Exchange(scope, receive, send))
+        try:
+            await PATHS.get(name, not_found)(Exchange(scope, receive, send))
+        except Disconnected:
+            trace("disconnected")
     else:
         raise NotImplementedError(scope["type"])
 
@@ -135,7 +142,7 @@ async def status(exchange: Exchange) -> None:
 
 
 async def fields(exchange: Exchange) -> None:
-    """Repeated fields, an odd value, and fields that belong to the server."""
+    """Repeated fields and odd values."""
     await exchange.respond(
         b"ok",
         200,
@@ -143,9 +150,13 @@ async def fields(exchange: Exchange) -> None:
         (b"set-cookie", b"b=2"),
         (b"x-latin", b"\xe9t\xe9"),
         (b"x-empty", b""),
-        (b"transfer-encoding", b"chunked"),
         (b"x-app", b"from the app"),
     )
+
+
+async def own_coding(exchange: Exchange) -> None:
+    """A Transfer-Encoding, which is not the application's to send, beside a Content-Length."""
+    await exchange.respond(b"ok", 200, (b"transfer-encoding", b"chunked"))
 
 
 async def unread(exchange: Exchange) -> None:
@@ -193,14 +204,15 @@ async def two_parts(exchange: Exchange) -> None:
 
 async def flood(exchange: Exchange) -> None:
     """64 MiB of body, more than any socket buffer holds; traces what stopped it."""
+    name = exchange.query["name"]
     await exchange.start()
     try:
         for _ in range(1024):
             await exchange.write(b"x" * 65536)
     except OSError:
-        trace("send raised OSError")
+        trace(f"{name}: send raised OSError")
         raise
-    trace("sent everything")
+    trace(f"{name}: sent everything")
     await exchange.write(b"", more=False)
 
 
@@ -292,6 +304,7 @@ PATHS: dict[str, Callable[[Exchange], Awaitable[None]]] = {
         echo,
         status,
         fields,
+        own_coding,
         unread,
         big,
         stream,
