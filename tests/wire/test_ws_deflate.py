@@ -444,7 +444,7 @@ messages = st.lists(st.one_of(st.text(max_size=200), st.binary(max_size=200)), m
 
 
 @given(bits, bits, st.booleans(), st.booleans(), messages)
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 def test_websockets_understands_and_is_understood(
     server_bits, client_bits, server_alone, client_alone, exchanged
 ):
@@ -474,7 +474,7 @@ def test_websockets_understands_and_is_understood(
 
 
 @given(bits, bits, st.booleans(), st.booleans(), messages)
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_wsproto_understands_and_is_understood(
     server_bits, client_bits, server_alone, client_alone, exchanged
 ):
@@ -508,6 +508,7 @@ def test_wsproto_understands_and_is_understood(
 
 
 @given(st.binary(max_size=300), st.integers(0, 50), st.booleans())
+@settings(deadline=None)
 def test_any_bytes_give_a_message_or_a_close_code(payload, most, fin):
     try:
         code, inflated = None, Inflater().inflate(payload, fin, most)

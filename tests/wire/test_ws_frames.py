@@ -328,6 +328,7 @@ nearly_utf8 = st.lists(
 @given(nearly_utf8, st.integers(0, 20), st.booleans())
 @example("κόσμε".encode() + b"\xf4\x90\x80\x80edited", 11, False)
 @example("κόσμε".encode() + b"\xf4\x90\x80\x80edited", 30, True)
+@settings(deadline=None)
 def test_invalid_text_fails_with_its_first_byte(data, cut, whole):
     """Byte by byte, in one frame and over two: the error comes with the byte that makes it, not at an end."""
     cut = min(cut, len(data))
@@ -377,10 +378,84 @@ def test_unmask_stays_inside():
 
 
 @given(st.binary(max_size=300), st.binary(min_size=4, max_size=4), st.lists(st.integers(0, 300), max_size=4))
+@settings(deadline=None)
 def test_a_payload_unmasks_the_same_in_any_pieces(payload, key, cuts):
     data = sent(BINARY, payload, key=key)
     places = sorted({0, len(data), *(min(cut, len(data)) for cut in cuts)})
     assert events(*(data[a:b] for a, b in itertools.pairwise(places))) == [("binary", payload)]
+
+
+# Compression, here a double that doubles: what ``ws_deflate`` does is tested there.
+
+
+class Doubling:
+    """Inflates each byte to two, and counts as an inflater has to."""
+
+    threshold = 4
+
+    def __init__(self):
+        self.asked = []
+
+    def inflate(self, payload, fin, most):
+        self.asked.append((bytes(payload), fin, most))
+        if 0 <= most < 2 * len(payload):
+            raise FrameError(CloseCode.MESSAGE_TOO_BIG, "message too big")
+        return bytes(payload) * 2
+
+    def deflate(self, payload):
+        return payload[: len(payload) // 2]
+
+
+RSV1 = 4
+
+
+def test_compressed_messages_pass_through_the_inflater():
+    data = (
+        sent(TEXT, b"ab", fin=False, rsv=RSV1)
+        + sent(PING, b"plain")
+        + sent(CONT, b"c", fin=False)
+        + sent(CONT)
+        + sent(BINARY, b"d")
+        + sent(BINARY, b"e", rsv=RSV1)
+    )
+    for pieces in each_way(data):
+        inflater = Doubling()
+        found = events(*pieces, max_size=6, make=lambda size, inflater=inflater: FrameParser(size, inflater))
+        assert found == [("ping", b"plain"), ("text", "ababcc"), ("binary", b"d"), ("binary", b"ee")]
+        assert inflater.asked == [(b"ab", False, 6), (b"c", False, 2), (b"", True, 0), (b"e", True, 6)]
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (sent(TEXT, b"abcd", rsv=RSV1), 1009),
+        (sent(TEXT, b"ab", fin=False, rsv=RSV1) + sent(CONT, b"cd"), 1009),
+        (sent(TEXT, b"a\xff", rsv=RSV1), 1007),
+        (sent(TEXT, b"a\xff", fin=False, rsv=RSV1), 1007),
+        (sent(TEXT, b"a", fin=False, rsv=RSV1) + sent(CONT, b"b", rsv=RSV1), 1002),
+        (sent(BINARY, b"x" * 2000, rsv=RSV1)[:8], 1009),
+        (sent(BINARY, fin=False, rsv=RSV1) + sent(CONT, b"x" * 2000)[:8], 1009),
+    ],
+)
+def test_compressed_messages_that_fail(data, code):
+    for pieces in each_way(data):
+        assert events(*pieces, max_size=6, make=lambda size: FrameParser(size, Doubling())) == [
+            ("error", code)
+        ]
+
+
+def test_without_limit_the_inflater_is_told_so():
+    inflater = Doubling()
+    made = events(sent(BINARY, b"x" * 9, rsv=RSV1), make=lambda _: FrameParser(0, inflater))
+    assert made == [("binary", b"x" * 18)]
+    assert inflater.asked == [(b"x" * 9, True, -1)]
+
+
+def test_messages_from_the_threshold_on_are_compressed():
+    assert ws_frames.text("abcd", Doubling()) == b"\xc1\x02ab"
+    assert ws_frames.binary(b"abcd", Doubling()) == b"\xc2\x02ab"
+    assert ws_frames.text("abc", Doubling()) == b"\x81\x03abc"
+    assert ws_frames.binary(bytes(200_000), Doubling())[:2] == b"\xc2\x7f"
 
 
 # Any stream, split anyhow, gives the same events, and both builds give the same.
@@ -400,13 +475,14 @@ streams = st.one_of(
 
 
 @given(streams, st.lists(st.integers(0, 3000), max_size=6))
+@settings(deadline=None)
 def test_any_split_gives_the_same_events(data, cuts):
     places = sorted({0, len(data), *(min(cut, len(data)) for cut in cuts)})
     assert events(*(data[a:b] for a, b in itertools.pairwise(places))) == events(data)
 
 
 @given(streams)
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_one_byte_at_a_time_gives_the_same_events(data):
     assert events(*(data[i : i + 1] for i in range(len(data)))) == events(data)
 
@@ -428,6 +504,7 @@ INTERPRETED = other_build()
 
 @pytest.mark.skipif(INTERPRETED is None, reason="this is not the compiled build")
 @given(streams, st.integers(0, 3000))
+@settings(deadline=None)
 def test_both_builds_give_the_same_events(data, cut):
     def interpreted(max_size):
         parser = INTERPRETED.FrameParser(max_size)
@@ -475,6 +552,7 @@ def test_headers_are_the_shortest(size, opcode, fin, rsv1):
 
 
 @given(st.text(max_size=300))
+@settings(deadline=None)
 def test_text_is_read_back(message):
     data = ws_frames.text(message)
     payload = message.encode()
@@ -544,6 +622,7 @@ def test_close_codes_have_names():
 @given(
     st.lists(st.tuples(st.sampled_from([CONT, TEXT, BINARY]), st.integers(0, 300), st.booleans()), max_size=5)
 )
+@settings(deadline=None)
 def test_websockets_reads_what_is_written(frames):
     pytest.importorskip("websockets")
     from websockets.frames import Frame
@@ -621,7 +700,7 @@ def by_wsproto(data: bytes) -> list:
 
 
 whole_frames = st.lists(client_frames, max_size=8).map(b"".join)
-slow = settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+slow = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @given(whole_frames)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pronghorn.wire import ws_handshake
@@ -258,6 +258,7 @@ def test_a_subprotocol_must_have_been_offered(subprotocol):
     st.binary(min_size=1, max_size=60),
     st.sampled_from(["sec_websocket_extensions", "sec_websocket_protocol"]),
 )
+@settings(deadline=None)
 def test_any_value_is_read_or_refused(value, name):
     try:
         handshake = read("GET", "1.1", changed(**{name: value}))
