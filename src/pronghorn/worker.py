@@ -177,8 +177,18 @@ class AsyncWorker(Worker):  # type: ignore[misc]  # Gunicorn's base class is unt
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.run_until_complete(_shut_down_executor(loop))
         finally:
+            self._ignore_signals()
             asyncio.set_event_loop(None)
             loop.close()
+
+    def _ignore_signals(self) -> None:
+        """Nothing is left to stop: a repeated SIGTERM must not kill the process while its last hooks run."""
+        watched = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1)
+        signal.pthread_sigmask(signal.SIG_BLOCK, watched)
+        for number in watched:
+            self.loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, watched)
 
     # -- signals ----------------------------------------------------------------------------------------------------
 

@@ -110,6 +110,7 @@ class Context:
         """Count a request towards ``max_requests``."""
         self.requests += 1
         if self.requests >= self.max_requests and not self.draining:
+            self.draining = True  # at once, so that this very response announces the end
             self.on_limit()
 
 

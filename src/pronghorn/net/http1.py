@@ -43,6 +43,7 @@ _EVENT_DATA = int(http1_parser.Event.DATA)
 _MOST_PIPELINED = 65536
 #: Bytes of responses gathered into one write while several requests of one read are answered.
 _MOST_GATHERED = 65536
+#: What a response's head and framing add to its content, about.
 _HEAD_ESTIMATE = 256
 #: Content that nobody wants is read to its end when it is at most this long; beyond, the connection is closed.
 _MOST_DISCARDED = 65536
@@ -132,8 +133,6 @@ class Http1(Protocol):
         """Take one event from the parser; False when there is none to take now."""
         if self._reading >= _DONE:
             return False
-        if self._gathered > _MOST_GATHERED:
-            self._flush()
         if not self._connection.writable and self._reading == _HEAD:
             self._connection.pause_reading()
             return False
@@ -238,11 +237,10 @@ class Http1(Protocol):
             self._connection.write(self._out)
             self._out.clear()
 
-    def written(self) -> None:
-        """The stream has appended to ``_out``, perhaps the last part of the response."""
-        if self._pumping:
-            self._gathered += self._stream.sent + _HEAD_ESTIMATE
-        else:
+    def written(self, size: int) -> None:
+        """The stream has appended about ``size`` bytes to ``_out``, perhaps the last of the response."""
+        self._gathered += size
+        if not self._pumping or self._gathered > _MOST_GATHERED:
             self._flush()
         if self._writer.complete:
             self._response_ended()
@@ -414,7 +412,7 @@ class Http1Stream(Stream):
         http = self._http
         if http._exchange is not None and http._exchange.request.http_version != "1.0":
             http._writer.informational(http._out, status, headers)
-            http.written()
+            http.written(_HEAD_ESTIMATE)
 
     def send_head(self, response: Response, data: bytes, end: bool) -> None:
         http = self._http
@@ -428,7 +426,7 @@ class Http1Stream(Stream):
             writer.head(http._out, exchange.request, response, data, end, http._context.defaults)
         finally:
             self.sent = writer.sent
-            http.written()
+            http.written(len(data) + _HEAD_ESTIMATE)
 
     def send_data(self, data: bytes, end: bool) -> None:
         http = self._http
@@ -438,7 +436,7 @@ class Http1Stream(Stream):
             http._writer.data(http._out, data, end)
         finally:
             self.sent = http._writer.sent
-            http.written()
+            http.written(len(data))
 
     def send_trailers(self, headers: list[tuple[bytes, bytes]]) -> None:
         http = self._http
@@ -447,7 +445,7 @@ class Http1Stream(Stream):
         try:
             http._writer.trailers(http._out, headers)
         finally:
-            http.written()
+            http.written(_HEAD_ESTIMATE)
 
     def consumed(self, size: int) -> None:
         self._http.consumed(size)

@@ -238,6 +238,7 @@ class Http1Parser:
                     continue
                 self._state = _TRAILERS
                 self._head_size = 0
+                self._dropped = False
                 self.trailers = []
             if not self._read_fields(self.trailers):
                 return self._starve()
@@ -253,6 +254,7 @@ class Http1Parser:
 
     def _begin_next_message(self) -> None:
         self._state = _REQUEST_LINE
+        self._dropped = False
         self._head_size = 0
         self._empty_lines = 0
 

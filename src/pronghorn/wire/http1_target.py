@@ -6,12 +6,16 @@ authority, which the Host field shares.
 
 from __future__ import annotations
 
+import re
+from ipaddress import IPv6Address
 from urllib.parse import unquote_to_bytes
 
 from pronghorn.wire.chars import HOST
 from pronghorn.wire.errors import ProtocolError
 from pronghorn.wire.request import Request
 
+_BROKEN_ENCODING = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_IPV_FUTURE = re.compile(rb"[vV][0-9A-Fa-f]+\.[A-Za-z0-9\-._~!$&'()*+,;=:]+")
 _ALLOWED_IN_HOST = bytes(byte for byte in range(256) if HOST[byte])
 
 
@@ -67,13 +71,23 @@ def is_authority(value: bytes) -> bool:
         return False
     if value.startswith(b"["):
         literal, bracket, port = value[1:].partition(b"]")
-        if not bracket or not literal or b"[" in literal or b"]" in port:
+        if not bracket or not _is_ip_literal(literal) or b"[" in port or b"]" in port:
             return False
         return not port or (port.startswith(b":") and _is_port(port[1:]))
-    if b"[" in value or b"]" in value:
+    if b"[" in value or b"]" in value or _BROKEN_ENCODING.search(value):
         return False
     host, colon, port = value.partition(b":")
     return not colon or (bool(host) and _is_port(port))
+
+
+def _is_ip_literal(literal: bytes) -> bool:
+    """An IPv6 address without a zone, which means nothing off the client's machine, or an IPvFuture."""
+    if _IPV_FUTURE.fullmatch(literal):
+        return True
+    try:
+        return b"%" not in literal and IPv6Address(literal.decode("ascii")) is not None
+    except ValueError:
+        return False
 
 
 def _is_port(digits: bytes) -> bool:
