@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from report import Key, Row, main, number, rows
+from report import Key, Row, main, rows, with_range
 from servers import SERVERS
 
 _PEERS = ("uvicorn", "asgi", "granian", "hypercorn")
@@ -72,8 +72,8 @@ def _judged(goal: Goal, python: str, known: dict[Key, Row]) -> str | None:
         return None
     hardest = (min if goal.more else max)(ratios, key=lambda each: each.middle)
     met = hardest.middle >= goal.factor if goal.more else hardest.middle <= goal.factor
-    spread = f"{number(hardest.middle)} × ({number(hardest.low)}–{number(hardest.high)})"
-    return f"| {goal.text()} | {python} | {spread} | {'yes' if met else '**no**'} |"
+    measured = with_range(hardest, "{:.2f}".format)
+    return f"| {goal.text()} | {python} | × {measured} | {'yes' if met else '**no**'} |"
 
 
 _NAMES = {

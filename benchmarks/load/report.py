@@ -124,7 +124,7 @@ def _ratio(row: Row, base: Row | None, name: str) -> str:
     ratio = row.ratio(base, name) if base else None
     if ratio is None:
         return NONE
-    text = _with_range(ratio, "{:.2f}".format)
+    text = with_range(ratio, "{:.2f}".format)
     return text if name == "cpu" else f"{_FIGURES[name]}: {text}"
 
 
@@ -144,7 +144,7 @@ def _notes(row: Row) -> str:
         notes.insert(0, f"**{bad} of {len(row.rounds)} rounds failed**: {reason}")
     before, after = row.middle("rss_before"), row.middle("rss")
     if row.workload == "memory-idle" and (each := row.figure("kib_per_connection")):
-        notes.append(f"{_with_range(each, number)} KiB per connection")
+        notes.append(f"{with_range(each, number)} KiB per connection")
     if row.workload.startswith("memory-") and before and after:
         notes.append(f"RSS {number(before / _MEBI)} → {number(after / _MEBI)} MiB")
     return _words("; ".join([*notes, *_doubts(row)]))
@@ -178,14 +178,14 @@ def _legend(run: dict[str, Any]) -> list[str]:
 
 
 def _spread(figure: Figure | None) -> str:
-    return _with_range(figure, number) if figure else NONE
+    return with_range(figure, number) if figure else NONE
 
 
 def medians(run: dict[str, Any]) -> str:
     return f"Medians of {run['rounds']} rounds" if run["rounds"] > 1 else "One round"
 
 
-def _with_range(figure: Figure, write: Callable[[float], str]) -> str:
+def with_range(figure: Figure, write: Callable[[float], str]) -> str:
     """The range only where there is one."""
     middle, low, high = write(figure.middle), write(figure.low), write(figure.high)
     return middle if low == high else f"{middle} ({low}–{high})"

@@ -56,10 +56,6 @@ class Workload:
     floor: tuple[str, ...] | None = None
     figure: str = "cpu"
 
-    @property
-    def closing(self) -> bool:
-        return ("Connection", "close") in self.headers
-
 
 _WORKLOADS = (
     Workload("plaintext", "GET, 13-byte answer", floor=()),
