@@ -148,7 +148,7 @@ def main() -> None:
     source = Path(sys.argv[1])
     for name, drawing in all_of(stored(sys.argv[1])).items():
         target = source.with_name(f"{source.stem}-{name}.svg")
-        target.write_text(drawing)
+        target.write_text(drawing, encoding="utf-8")
         print(target.name)
 
 

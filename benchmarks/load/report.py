@@ -216,7 +216,7 @@ _FIGURES = {"cpu": "CPU", "p99": "p99", "kib_per_connection": "KiB/connection", 
 
 
 def stored(path: str) -> dict[str, Any]:
-    run: dict[str, Any] = json.loads(Path(path).read_text())
+    run: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
     return run
 
 

@@ -99,11 +99,13 @@ def _publish(run: dict[str, Any], arguments: argparse.Namespace) -> None:
         return
     output = Path(arguments.output)
     output.parent.mkdir(parents=True, exist_ok=True)
-    _beside(output, ".md").write_text(text)
-    _beside(output, ".json").write_text(json.dumps(run, indent=1, ensure_ascii=False) + "\n")
+    _beside(output, ".md").write_text(text, encoding="utf-8")
+    _beside(output, ".json").write_text(
+        json.dumps(run, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
     if arguments.plots:
         for name, drawing in plots.all_of(run).items():
-            _beside(output, f"-{name}.svg").write_text(drawing)
+            _beside(output, f"-{name}.svg").write_text(drawing, encoding="utf-8")
 
 
 def _beside(output: Path, ending: str) -> Path:
