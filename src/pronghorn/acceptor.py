@@ -66,6 +66,11 @@ class Acceptor:
                     self._watching.add(listener)
                     self._loop.add_reader(listener, self._accept, listener)
 
+    def retire(self) -> None:
+        """Accept nothing more, from this moment on; what comes waits in the backlog until ``stop``."""
+        self._running = False
+        self._pause()
+
     def _pause(self) -> None:
         for listener in self._watching:
             self._loop.remove_reader(listener)
@@ -74,19 +79,20 @@ class Acceptor:
     def _has_room(self) -> bool:
         return self._count() + len(self._opening) < self._most
 
-    async def stop(self) -> None:
-        """Take over what already waits, then give the listeners up: from here on the kernel refuses."""
-        if not self._running:
-            return
-        self._running = False
-        self._pause()
+    async def stop(self, *, take_waiting: bool) -> None:
+        """Give the listeners up. ``take_waiting``: accept first what already waits in their backlogs.
+
+        A connection left in a backlog is served by whoever still listens; when nobody does, the kernel resets it.
+        """
+        self.retire()
         if self._retry is not None:
             self._retry.cancel()
         for listener in self._listeners:
-            for _ in range(_MOST_AT_ONCE):
+            for _ in range(_MOST_AT_ONCE if take_waiting else 0):
                 if not self._accept(listener):
                     break
             listener.close()
+        self._listeners = []
         if self._opening:
             await asyncio.wait(self._opening, timeout=_TLS_HANDSHAKE_TIMEOUT if self._tls else 5)
 

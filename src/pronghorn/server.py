@@ -46,6 +46,7 @@ class Server:
         self._log = log
         self._stopping: asyncio.Future[None] = loop.create_future()
         self._quitting: asyncio.Future[None] = loop.create_future()
+        self._take_waiting = True
         self._date_timer: asyncio.TimerHandle | None = None
         self.context = _make_context(app, settings, loop, log)
         self.context.on_fatal = self._fail
@@ -68,6 +69,12 @@ class Server:
             self._stopping.set_result(None)
         if quick and not self._quitting.done():
             self._quitting.set_result(None)
+
+    def retire(self) -> None:
+        """Stop because a successor takes over: what waits in the backlog is left to it and the siblings."""
+        self._take_waiting = False
+        self._acceptor.retire()
+        self.stop()
 
     def _fail(self, error: BaseException) -> None:
         """Something raised SystemExit or KeyboardInterrupt in the application: the worker ends with it."""
@@ -95,7 +102,7 @@ class Server:
         budget = self._settings.timeouts.graceful * _DRAIN_SHARE
         end = self._loop.time() + budget
         context.draining = True
-        await self._acceptor.stop()
+        await self._acceptor.stop(take_waiting=self._take_waiting)
         self._reaper.hurry()
         for connection in list(self._reaper.connections):
             connection.drain()

@@ -159,7 +159,9 @@ class AsyncWorker(Worker):  # type: ignore[misc]  # Gunicorn's base class is unt
     def _on_limit(self) -> None:
         if self.alive:
             self.log.info("Autorestarting worker after current request.")
-            self._stop()
+            self.alive = False
+            if self._server is not None:
+                self._server.retire()
 
     def _stop(self, quick: bool = False) -> None:
         self.alive = False

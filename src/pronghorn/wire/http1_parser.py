@@ -306,9 +306,9 @@ class Http1Parser:
         target_end = i
         if i < size and buf[i] != _SP:
             raise ProtocolError(400, "Invalid character in the request target")
-        if i + 10 >= size and data.find(b"\n", i) < 0:
-            return self._await_request_line(start, size)
         end = self._read_version(i + 1)
+        if end == 0:
+            return self._await_request_line(start, size)
         if end - start > self._rules.limit_request_line:
             raise ProtocolError(414, "Request line is too large")
         request = self.request
@@ -332,7 +332,10 @@ class Http1Parser:
         return 1
 
     def _read_version(self, start: int) -> int:
-        """Make the request with the version at ``start``; returns the position of the CRLF that ends the line."""
+        """Make the request with the version at ``start``.
+
+        Returns the position of the CRLF that ends the line, or 0 when bytes are missing.
+        """
         data = self._buffer
         buf = data
         if (
@@ -357,7 +360,9 @@ class Http1Parser:
 
     def _read_odd_version(self, start: int) -> int:
         line, newline, _ = self._buffer[start:].partition(b"\n")
-        if not newline or not line.endswith(b"\r"):
+        if not newline:
+            return 0
+        if not line.endswith(b"\r"):
             raise ProtocolError(400, "Request line must end in CRLF")
         version = line[:-1]
         match = re.fullmatch(rb"HTTP/([0-9])\.([0-9])", version)
