@@ -47,9 +47,9 @@ class DeflateRules:
     the client can limit it. ``level``: 0 to 9, ``mem_level``: 1 to 9, zlib's. ``threshold``: bytes under
     which a message is sent as it is.
 
-    The defaults take 38 KiB to deflate and 11 KiB to inflate, 39 where the client cannot limit its window. Level
-    3 takes two thirds of the time of zlib's default level for a tenth more bytes (JSON); and a message that fits
-    any packet gains nothing from being smaller.
+    The defaults take 38 KiB to deflate and 11 KiB to inflate, 39 where the client cannot limit its window.
+    Level 3 takes two thirds of the time of zlib's default level for a tenth more bytes (JSON); and a message
+    that fits any packet gains nothing from being smaller.
     """
 
     server_no_context_takeover: bool = False
