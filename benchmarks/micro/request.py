@@ -24,7 +24,8 @@ from pronghorn.asgi.context import Context
 from pronghorn.net.connection import Connection
 from pronghorn.net.http1 import open_http1
 from pronghorn.net.reaper import Reaper
-from pronghorn.wire.http1_parser import Http1Parser, Rules
+from pronghorn.wire.http1_parser import Http1Parser
+from pronghorn.wire.http1_rules import Rules
 
 SMALL = b"GET / HTTP/1.1\r\nHost: localhost:8000\r\n\r\n"
 BROWSER = b"".join(

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pronghorn.wire.http1_parser import Rules
+from pronghorn.wire.http1_rules import Rules
 
 
 class SettingError(ValueError):

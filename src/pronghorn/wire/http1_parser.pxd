@@ -2,6 +2,7 @@ cimport cython
 
 from pronghorn.wire.request cimport Request
 from pronghorn.wire.http1_framing cimport settle
+from pronghorn.wire.http1_rules cimport Rules
 
 # State, of which _next() and what it calls are the only writers:
 #
@@ -14,27 +15,10 @@ from pronghorn.wire.http1_framing cimport settle
 cdef int _NEED_DATA, _HEAD, _DATA, _END
 cdef int _REQUEST_LINE, _FIELDS, _LENGTH_BODY, _CHUNK_SIZE, _CHUNK_DATA, _CHUNK_END, _TRAILERS, _FAILED
 cdef int _TAB, _LF, _CR, _SP, _COLON, _QUESTION, _SLASH, _SEMICOLON
-cdef int _UNDERSCORE_MARK, _DECODE_MARK
+cdef int _UNDERSCORE_MARK, _DECODE_MARK, _TLS_HANDSHAKE
 cdef bytes _METHOD, _PATH, _QUERY, _FIELD_NAME, _FIELD_VALUE, _HEX_VALUE
 cdef dict _METHODS, _NAMES
 cdef int _MOST_EMPTY_LINES, _MOST_CHUNK_LINE, _MOST_CHUNK_DIGITS
-
-
-@cython.final
-cdef class Rules:
-    # limits, in bytes (fields: a count)
-    cdef readonly Py_ssize_t limit_request_line
-    cdef readonly Py_ssize_t limit_request_fields
-    cdef readonly Py_ssize_t limit_request_field_size
-    cdef readonly Py_ssize_t limit_request_head
-    # what else is let through
-    cdef readonly bint permit_unconventional_http_method
-    cdef readonly bint permit_unconventional_http_version
-    cdef readonly bint casefold_http_method
-    cdef readonly bint permit_obsolete_folding
-    cdef readonly bint strip_header_spaces
-    cdef readonly str header_map
-    cdef readonly frozenset forwarder_headers
 
 
 @cython.final
@@ -76,8 +60,9 @@ cdef class Http1Parser:
     )
     cdef int _read_request_line(self) except -1
     @cython.locals(data=bytes, buf="const unsigned char*", request=Request)
-    cdef Py_ssize_t _read_version(self, Py_ssize_t start) except -1
-    cdef Py_ssize_t _read_odd_version(self, Py_ssize_t start) except -1
+    cdef Py_ssize_t _read_version(self, Py_ssize_t start, Py_ssize_t line_start) except -1
+    cdef Py_ssize_t _read_odd_version(self, Py_ssize_t start, Py_ssize_t line_start) except -1
+    cdef int _check_line_limit(self, Py_ssize_t size) except -1
     cdef int _read_method(self, Request request, bytes raw) except -1
     @cython.locals(data=bytes)
     cdef int _skip_empty_line(self, Py_ssize_t start) except -1

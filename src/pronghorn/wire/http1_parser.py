@@ -13,6 +13,7 @@ from enum import IntEnum
 from pronghorn.wire import chars
 from pronghorn.wire.errors import ProtocolError
 from pronghorn.wire.http1_framing import settle
+from pronghorn.wire.http1_rules import Rules
 from pronghorn.wire.http1_target import decoded, read_other_form
 from pronghorn.wire.http1_vocabulary import FORBIDDEN_TRAILERS, METHODS, NAMES
 from pronghorn.wire.request import Request
@@ -55,6 +56,8 @@ _TRAILERS = int(State.TRAILERS)
 _FAILED = int(State.FAILED)
 
 _TAB, _LF, _CR, _SP, _COLON, _QUESTION, _SLASH, _SEMICOLON = 9, 10, 13, 32, 58, 63, 47, 59
+#: The first byte of a TLS record that opens a connection (RFC 8446 section 5.1).
+_TLS_HANDSHAKE = 22
 _UNDERSCORE_MARK = chars.UNDERSCORE_MARK
 _DECODE_MARK = chars.DECODE_MARK
 _METHOD = chars.METHOD
@@ -66,8 +69,6 @@ _HEX_VALUE = chars.HEX_VALUE
 _METHODS = METHODS
 _NAMES = NAMES
 
-#: Gunicorn's own ceiling for ``limit_request_fields``, and what 0 means there.
-MOST_FIELDS = 32768
 #: Empty lines a robust server skips before a request line (RFC 9112 section 2.2).
 _MOST_EMPTY_LINES = 8
 #: A chunk size line longer than this carries extensions that nobody sends.
@@ -79,57 +80,6 @@ _QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
 _CHUNK_EXTENSIONS = re.compile(
     b"(?:%b;%b%b(?:%b=%b(?:%b|%b))?)*" % (_OWS, _OWS, _WORD, _OWS, _OWS, _WORD, _QUOTED)
 )
-
-
-class Rules:
-    """What a parser accepts; each name and meaning is that of Gunicorn's setting, where Gunicorn has one.
-
-    ``limit_request_line``, ``limit_request_field_size``: bytes, 0 for no limit. ``limit_request_fields``: fields, 0 for
-    ``MOST_FIELDS``. ``limit_request_head``: bytes of a whole head or trailer section, and a bound to what the others
-    leave open. ``header_map``: "drop", "refuse" or "dangerous". ``forwarder_headers``: upper-case names with an
-    underscore that are kept; fill it for trusted peers only.
-    """
-
-    __slots__ = (
-        "casefold_http_method",
-        "forwarder_headers",
-        "header_map",
-        "limit_request_field_size",
-        "limit_request_fields",
-        "limit_request_head",
-        "limit_request_line",
-        "permit_obsolete_folding",
-        "permit_unconventional_http_method",
-        "permit_unconventional_http_version",
-        "strip_header_spaces",
-    )
-
-    def __init__(
-        self,
-        *,
-        limit_request_line: int = 4094,
-        limit_request_fields: int = 100,
-        limit_request_field_size: int = 8190,
-        limit_request_head: int = 1024 * 1024,
-        permit_unconventional_http_method: bool = False,
-        permit_unconventional_http_version: bool = False,
-        casefold_http_method: bool = False,
-        permit_obsolete_folding: bool = False,
-        strip_header_spaces: bool = False,
-        header_map: str = "drop",
-        forwarder_headers: frozenset[str] = frozenset(),
-    ) -> None:
-        self.limit_request_line = limit_request_line or limit_request_head
-        self.limit_request_fields = limit_request_fields or MOST_FIELDS
-        self.limit_request_field_size = limit_request_field_size or limit_request_head
-        self.limit_request_head = limit_request_head
-        self.permit_unconventional_http_method = permit_unconventional_http_method
-        self.permit_unconventional_http_version = permit_unconventional_http_version
-        self.casefold_http_method = casefold_http_method
-        self.permit_obsolete_folding = permit_obsolete_folding
-        self.strip_header_spaces = strip_header_spaces
-        self.header_map = header_map
-        self.forwarder_headers = frozenset(name.lower().encode("latin-1") for name in forwarder_headers)
 
 
 class Http1Parser:
@@ -290,6 +240,7 @@ class Http1Parser:
         if i == size:
             return self._await_request_line(start, size)
         if buf[i] != _SP or i == start:
+            self._check_line_limit(i - start)
             raise ProtocolError(400, self._odd_first_byte(start))
         method_end = i
         i += 1
@@ -304,13 +255,13 @@ class Http1Parser:
             while i < size and queries[buf[i]]:
                 i += 1
         target_end = i
+        self._check_line_limit(i - start)
         if i < size and buf[i] != _SP:
             raise ProtocolError(400, "Invalid character in the request target")
-        end = self._read_version(i + 1)
+        end = self._read_version(i + 1, start)
         if end == 0:
             return self._await_request_line(start, size)
-        if end - start > self._rules.limit_request_line:
-            raise ProtocolError(414, "Request line is too large")
+        self._check_line_limit(end - start)
         request = self.request
         self._read_method(request, buf[start:method_end])
         request.target = buf[target_start:target_end]
@@ -331,7 +282,13 @@ class Http1Parser:
         self._head_size = end + 2 - start
         return 1
 
-    def _read_version(self, start: int) -> int:
+    def _check_line_limit(self, size: int) -> int:
+        """Whatever else is wrong with a line, in whatever pieces it comes: too long is said first."""
+        if size > self._rules.limit_request_line:
+            raise ProtocolError(414, "Request line is too large")
+        return 0
+
+    def _read_version(self, start: int, line_start: int) -> int:
         """Make the request with the version at ``start``.
 
         Returns the position of the CRLF that ends the line, or 0 when bytes are missing.
@@ -356,12 +313,13 @@ class Http1Parser:
                 request.http_version = "1.0"
             self.request = request
             return start + 8
-        return self._read_odd_version(start)
+        return self._read_odd_version(start, line_start)
 
-    def _read_odd_version(self, start: int) -> int:
+    def _read_odd_version(self, start: int, line_start: int) -> int:
         line, newline, _ = self._buffer[start:].partition(b"\n")
         if not newline:
             return 0
+        self._check_line_limit(start + len(line.removesuffix(b"\r")) - line_start)
         if not line.endswith(b"\r"):
             raise ProtocolError(400, "Request line must end in CRLF")
         version = line[:-1]
@@ -404,7 +362,7 @@ class Http1Parser:
         return 1
 
     def _odd_first_byte(self, start: int) -> str:
-        if self._buffer[start : start + 2] == b"\x16\x03":
+        if self._buffer[start] == _TLS_HANDSHAKE:
             return "TLS handshake on a plain-text port"
         return "Invalid method"
 
@@ -434,6 +392,8 @@ class Http1Parser:
                 i += 1
             if i == size:
                 break
+            if i - start > most_size:
+                raise ProtocolError(431, f"Field {_shown(data[start:i])} is too large")
             name_end = i
             if buf[i] != _COLON or i == start:
                 if i == start and buf[i] == _CR:
@@ -457,6 +417,8 @@ class Http1Parser:
                 i += 1
             if i == size or (i + 1 == size and buf[i] == _CR):
                 break
+            if i - start > most_size:
+                raise ProtocolError(431, f"Field {_shown(data[start:name_end])} is too large")
             if buf[i] != _CR or buf[i + 1] != _LF:
                 raise ProtocolError(400, f"Invalid character in the value of field {_shown(data[start:name_end])}")
             value_end = i

@@ -1,0 +1,57 @@
+"""What an HTTP/1 parser accepts: limits, and the leniencies that Gunicorn has a switch for. Immutable by convention."""
+
+from __future__ import annotations
+
+#: Gunicorn's own ceiling for ``limit_request_fields``, and what 0 means there.
+MOST_FIELDS = 32768
+
+
+class Rules:
+    """What a parser accepts; each name and meaning is that of Gunicorn's setting, where Gunicorn has one.
+
+    ``limit_request_line``, ``limit_request_field_size``: bytes, 0 for no limit. ``limit_request_fields``: fields, 0 for
+    ``MOST_FIELDS``. ``limit_request_head``: bytes of a whole head or trailer section, and a bound to what the others
+    leave open. ``header_map``: "drop", "refuse" or "dangerous". ``forwarder_headers``: upper-case names with an
+    underscore that are kept; fill it for trusted peers only.
+    """
+
+    __slots__ = (
+        "casefold_http_method",
+        "forwarder_headers",
+        "header_map",
+        "limit_request_field_size",
+        "limit_request_fields",
+        "limit_request_head",
+        "limit_request_line",
+        "permit_obsolete_folding",
+        "permit_unconventional_http_method",
+        "permit_unconventional_http_version",
+        "strip_header_spaces",
+    )
+
+    def __init__(
+        self,
+        *,
+        limit_request_line: int = 4094,
+        limit_request_fields: int = 100,
+        limit_request_field_size: int = 8190,
+        limit_request_head: int = 1024 * 1024,
+        permit_unconventional_http_method: bool = False,
+        permit_unconventional_http_version: bool = False,
+        casefold_http_method: bool = False,
+        permit_obsolete_folding: bool = False,
+        strip_header_spaces: bool = False,
+        header_map: str = "drop",
+        forwarder_headers: frozenset[str] = frozenset(),
+    ) -> None:
+        self.limit_request_line = limit_request_line or limit_request_head
+        self.limit_request_fields = limit_request_fields or MOST_FIELDS
+        self.limit_request_field_size = limit_request_field_size or limit_request_head
+        self.limit_request_head = limit_request_head
+        self.permit_unconventional_http_method = permit_unconventional_http_method
+        self.permit_unconventional_http_version = permit_unconventional_http_version
+        self.casefold_http_method = casefold_http_method
+        self.permit_obsolete_folding = permit_obsolete_folding
+        self.strip_header_spaces = strip_header_spaces
+        self.header_map = header_map
+        self.forwarder_headers = frozenset(name.lower().encode("latin-1") for name in forwarder_headers)
