@@ -1,7 +1,8 @@
 """Reads the corpus: Markdown that a person can read, turned into cases that a test can run.
 
-The format is described in README.md beside this file. The loader is strict: whatever it does not understand is a
-``CorpusError`` naming file and line, so that a typing mistake cannot turn a case into one which tests nothing.
+The format is described in README.md beside this file. The loader is strict: whatever it does not understand
+is a ``CorpusError`` naming file and line, so that a typing mistake cannot turn a case into one which tests
+nothing.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ class CorpusError(Exception):
 class Case:
     """One case: what arrives, and all that the parser must say about it.
 
-    ``complete``: whether the input ends where a message ends, so that the next message may follow at once. A case
-    which ends in a refusal is not complete.
+    ``complete``: whether the input ends where a message ends, so that the next message may follow at once.
+    A case which ends in a refusal is not complete.
     """
 
     file: str
@@ -129,6 +130,8 @@ def _take_block(section: _Section, lines: list[str], number: int) -> int:
         section.refuse(number, "a case has one block ```http and then one block ```events, and no other")
     start = number
     while number < len(lines) and lines[number] != "```":
+        if lines[number] != lines[number].rstrip():
+            section.refuse(number + 1, "a line must not end in white space: write \\x20 or \\t")
         if lines[number].startswith("## "):
             section.refuse(number + 1, "a heading inside a block: is a fence missing?")
         number += 1
@@ -162,9 +165,10 @@ def _case(section: _Section) -> Case:
 def _settings(section: _Section) -> dict[str, Any]:
     if section.settings is None:
         return {}
+    listed = re.fullmatch(r" `([^`]+(?:`, `[^`]+)*)`", section.settings)
     settings: dict[str, Any] = {}
-    for item in section.settings.strip().split("`, `"):
-        match = re.fullmatch(r"([a-z_]+)=([^`]+)", item.strip("`"))
+    for item in listed[1].split("`, `") if listed else [section.settings]:
+        match = re.fullmatch(r"([a-z_]+)=(.+)", item)
         if not match or match[1] in settings:
             section.refuse(section.line, f"settings are `name=value` between commas, each once: {item!r}")
         try:
@@ -210,8 +214,6 @@ def _input(section: _Section) -> bytes:
     start, lines = section.blocks["```http"]
     pieces = []
     for number, line in enumerate(lines, start):
-        if line != line.rstrip():
-            section.refuse(number, "a line must not end in white space: write \\x20 or \\t")
         backslashes = len(line) - len(line.rstrip("\\"))
         if backslashes % 2:
             pieces.append(_octets(section, number, line[:-1]))
@@ -249,9 +251,9 @@ class _Events:
             if word == "head":
                 head = self._head()
                 transcript.append(head)
-                if head.has_body and not self._rest_of_message(head, transcript):
-                    if self._peek()[0] not in ("need-data", "error"):
-                        self._refuse(line, "a message with a body ends in end, need-data or error")
+                ended = not head.has_body or self._rest_of_message(head, transcript)
+                if not ended and self._peek()[0] not in ("need-data", "error"):
+                    self._refuse(line, "a message with a body ends in end, need-data or error")
             elif word == "error":
                 match = _ERROR.fullmatch(text)
                 if not match:

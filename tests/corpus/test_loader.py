@@ -26,8 +26,11 @@ def _one(body: str):
 def test_the_corpus_is_read_and_is_large() -> None:
     cases = load()
     assert len(cases) >= 600
-    assert all(re.search(r"RFC|ASGI|[Ss]ettings? `|Gunicorn", case.why) or case.settings for case in cases
-               if case.file != "browsers-and-proxies.md"), "a case names its source"
+    assert all(
+        re.search(r"RFC|ASGI|[Ss]ettings? `|Gunicorn", case.why) or case.settings
+        for case in cases
+        if case.file != "browsers-and-proxies.md"
+    ), "a case names its source"
 
 
 def test_a_plain_case() -> None:
@@ -67,7 +70,9 @@ def test_all_attributes_of_a_head() -> None:
 
 
 def test_defaults_depend_on_the_version() -> None:
-    case = _one("## T\n\n" + _WHY + _INPUT + "```events\nhead GET /a?b 1.0\nhead GET / 1.0\nkeep-alive\n```\n")
+    case = _one(
+        "## T\n\n" + _WHY + _INPUT + "```events\nhead GET /a?b 1.0\nhead GET / 1.0\nkeep-alive\n```\n"
+    )
     first, second = case.expected
     assert isinstance(first, Head)
     assert isinstance(second, Head)
@@ -76,7 +81,9 @@ def test_defaults_depend_on_the_version() -> None:
 
 
 def test_an_error_and_settings() -> None:
-    settings = 'Settings: `limit_request_line=10`, `header_map="refuse"`, `forwarder_headers={"A_B", "C"}`\n\n'
+    settings = (
+        'Settings: `limit_request_line=10`, `header_map="refuse"`, `forwarder_headers={"A_B", "C"}`\n\n'
+    )
     case = _one("## T\n\n" + _WHY + settings + _INPUT + "```events\nerror 414 too long\n```\n")
     assert case.settings == {
         "limit_request_line": 10,
@@ -109,7 +116,9 @@ def test_escapes(text: str, expected: str) -> None:
     assert unescape(text) == expected
 
 
-@pytest.mark.parametrize("text", ["\\", r"\q", r"\x4", r"\xgg", r"\{a*0}", r"\{a*}", r"\{*3}", r"\{\{a*2}*3}"])
+@pytest.mark.parametrize(
+    "text", ["\\", r"\q", r"\x4", r"\xgg", r"\{a*0}", r"\{a*}", r"\{*3}", r"\{\{a*2}*3}"]
+)
 def test_what_is_no_escape(text: str) -> None:
     with pytest.raises(ValueError, match="begins no escape"):
         unescape(text)
@@ -136,16 +145,14 @@ def test_what_is_no_escape(text: str) -> None:
         ("## T\n\n" + _WHY + "```http\na\tb\n```\n" + _EVENTS, "visible ASCII"),
         ("## T\n\n" + _WHY + "```http\n\\u00E9\\u0100\n```\n" + _EVENTS, "ordinal"),
         ("## T\n\n" + _WHY + "```http\n\\q\n```\n" + _EVENTS, "no escape"),
-        ("## T\n\n" + _WHY + "Settings: x=1\n\n" + _INPUT + _EVENTS, None),
+        ("## T\n\n" + _WHY + "Settings: x=1\n\n" + _INPUT + _EVENTS, "settings are"),
         ("## T\n\n" + _WHY + "Settings: `x`\n\n" + _INPUT + _EVENTS, "settings are"),
         ("## T\n\n" + _WHY + "Settings: `x=y`\n\n" + _INPUT + _EVENTS, "not a literal"),
         ("## T\n\n" + _WHY + "Settings: `x=1`, `x=2`\n\n" + _INPUT + _EVENTS, "each once"),
         ("## T\n\n" + _WHY + "Settings: `x=1`\nSettings: `y=1`\n\n" + _INPUT + _EVENTS, "once"),
     ],
 )
-def test_malformed_markdown(body: str, why: str | None) -> None:
-    if why is None:
-        why = "settings are"
+def test_malformed_markdown(body: str, why: str) -> None:
     with pytest.raises(CorpusError, match=why):
         parse(_file(body), "x.md")
 
@@ -201,7 +208,7 @@ def test_a_file_without_a_title() -> None:
 
 
 def test_an_error_names_the_line() -> None:
-    with pytest.raises(CorpusError, match=r"^x\.md:14: "):
+    with pytest.raises(CorpusError, match=r"^x\.md:15: "):
         parse(_file("## T\n\n" + _WHY + _INPUT + "```events\nnonsense\n```\n"), "x.md")
 
 

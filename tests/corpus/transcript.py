@@ -1,11 +1,13 @@
-"""What a parser said, as a flat list that can be compared: the expected side of a case and the observed side alike.
+"""What a parser said, as a flat list that can be compared: the expected side of a case and the observed
+side alike.
 
-Owns the words of a transcript and the one loop that drives a parser over pieces of input. It knows nothing of files
-or of how a test splits its input.
+Owns the words of a transcript and the one loop that drives a parser over pieces of input. It knows nothing
+of files or of how a test splits its input.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -33,7 +35,7 @@ class Head(NamedTuple):
 
 
 class Body(NamedTuple):
-    """Content of one message; neighbouring pieces are joined, since where a piece ends depends on the reads."""
+    """Content of one message. Neighbouring pieces are joined: where one ends depends on the reads."""
 
     data: bytes
 
@@ -45,7 +47,7 @@ class End(NamedTuple):
 
 
 class Error(NamedTuple):
-    """The peer was refused. In an expectation ``reason`` is a fragment of the text, in an observation all of it."""
+    """The peer was refused. An expectation has a fragment of the ``reason``, an observation all of it."""
 
     status: int
     reason: str
@@ -77,13 +79,17 @@ class Build(NamedTuple):
 class Reader:
     """Feeds one parser and notes what it says.
 
-    A parser which makes events out of nothing would never come to rest; ``_most_events`` turns that into a failure.
+    A parser which makes events out of nothing would never come to rest; ``_most_events`` turns that into a
+    failure.
     """
 
     def __init__(self, build: Build, settings: Mapping[str, Any]) -> None:
         self.build = build
+        self.settings = settings
         self.parser = build.parser(build.rules(**settings))
         self.transcript: Transcript = []
+        #: Where each message begins, the one not yet begun included.
+        self.starts = [0]
         self._fed = 0
         self._seen = 0
 
@@ -91,10 +97,14 @@ class Reader:
     def failed(self) -> bool:
         return bool(self.transcript) and isinstance(self.transcript[-1], Error)
 
-    def feed(self, data: bytes) -> None:
-        """Feed ``data`` and take events until the parser wants more or refuses."""
+    def hand_over(self, data: bytes) -> None:
+        """Give ``data`` to the parser without asking what it says."""
         self.parser.feed(data)
         self._fed += len(data)
+
+    def feed(self, data: bytes) -> None:
+        """Feed ``data`` and take events until the parser wants more or refuses."""
+        self.hand_over(data)
         event = self.build.event
         while True:
             try:
@@ -123,7 +133,10 @@ class Reader:
         event = self.build.event
         assert not self.failed, "an event after a refusal"
         if said == event.HEAD:
-            self.transcript.append(head_of(self.parser.request))
+            head = head_of(self.parser.request)
+            self.transcript.append(head)
+            if not head.has_body:
+                self.starts.append(self._fed - self.parser.buffered())
         elif said == event.DATA:
             data = self.parser.data
             assert type(data) is bytes, "content is bytes"
@@ -137,15 +150,18 @@ class Reader:
         else:
             assert said == event.END, f"unknown event {said!r}"
             self.transcript.append(End(tuple(self.parser.trailers)))
+            self.starts.append(self._fed - self.parser.buffered())
 
 
 def head_of(request: Any) -> Head:
-    """Copy ``request`` into a comparable ``Head``, insisting on exact types: they go straight into an ASGI scope."""
+    """Copy ``request`` into a ``Head``, insisting on exact types: they go straight into an ASGI scope."""
     texts = (request.method, request.http_version, request.path)
     raw = (request.target, request.raw_path, request.query_string, request.upgrade)
     assert all(type(text) is str for text in texts), texts
     assert all(type(octets) is bytes for octets in raw), raw
-    assert all(type(name) is bytes and type(value) is bytes for name, value in request.headers), request.headers
+    assert all(type(name) is bytes and type(value) is bytes for name, value in request.headers), (
+        request.headers
+    )
     return Head(
         request.method,
         request.target,
@@ -162,6 +178,16 @@ def head_of(request: Any) -> Head:
         bool(request.accepts_trailers),
         request.upgrade,
     )
+
+
+def unquoted(transcript: Transcript) -> Transcript:
+    """Return ``transcript`` without what its refusal quotes: of a name too long, as much as had arrived."""
+    return [
+        Error(event.status, re.sub(r"'.*'|\".*\"", "'…'", event.reason))
+        if isinstance(event, Error)
+        else event
+        for event in transcript
+    ]
 
 
 def transcript_of(build: Build, settings: Mapping[str, Any], pieces: Iterable[bytes]) -> Transcript:
