@@ -255,15 +255,11 @@ def fuzz(target: Target, seconds: float, seed: int, last: LastInput) -> Counter[
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--seconds", type=float, default=60, help="how long (default 60)")
     options.add_argument("--seed", type=int, default=0, help="of the random generator (default 0)")
     options.add_argument("--compare-builds", action="store_true", help="also read with the uncompiled source")
-    options.add_argument(
-        "--atheris", action="store_true", help="coverage-guided; further arguments are libFuzzer's"
-    )
+    options.add_argument("--atheris", action="store_true", help="coverage-guided; further arguments are libFuzzer's")
     options.add_argument(
         "--write-seeds", type=Path, metavar="DIR", help="write seeds and DIR.dict for libFuzzer, and stop"
     )

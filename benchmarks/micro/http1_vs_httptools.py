@@ -25,6 +25,7 @@ from urllib.parse import unquote
 import httptools
 
 from pronghorn.wire import http1_parser
+from pronghorn.wire.http1_rules import Rules
 
 #: 40 bytes, one field.
 SMALL = b"GET / HTTP/1.1\r\nHost: localhost:8000\r\n\r\n"
@@ -44,7 +45,7 @@ BROWSER = (
     b"Referer: https://www.example.org/docs/\r\n"
     b"Accept-Encoding: gzip, deflate, br\r\n"
     b"Accept-Language: en-GB,en;q=0.9\r\n"
-    b"Cookie: session=0123456789abcdef0123456789abcdef01234567; theme=dark; seen=1; lang=en-GB\r\n"
+    b"Cookie: session=0123456789abcdef0123456789abcdef012345678; theme=dark; seen=2024; lang=en-GB\r\n"
     b"\r\n"
 )
 
@@ -53,7 +54,7 @@ Result = tuple[str, str, bytes, bytes, str, bool, list[tuple[bytes, bytes]]]
 
 def with_pronghorn() -> tuple[Callable[[bytes], None], Callable[[], Result]]:
     """Return a function that parses one request, and one that says what the last one was."""
-    parser = http1_parser.Http1Parser(http1_parser.Rules())
+    parser = http1_parser.Http1Parser(Rules())
 
     def once(data: bytes) -> None:
         parser.feed(data)
@@ -129,9 +130,7 @@ def compare(data: bytes, repeat: int, number: int) -> tuple[float, float]:
 
 def main() -> None:
     compiled = not str(http1_parser.__file__).endswith(".py")
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--repeat", type=int, default=7, help="rounds; the best one counts (default 7)")
     options.add_argument("--number", type=int, default=20000 if compiled else 3000, help="requests a round")
     options.add_argument("--json", action="store_true", help="print one JSON object instead of a table")

@@ -70,9 +70,7 @@ def test_all_attributes_of_a_head() -> None:
 
 
 def test_defaults_depend_on_the_version() -> None:
-    case = _one(
-        "## T\n\n" + _WHY + _INPUT + "```events\nhead GET /a?b 1.0\nhead GET / 1.0\nkeep-alive\n```\n"
-    )
+    case = _one("## T\n\n" + _WHY + _INPUT + "```events\nhead GET /a?b 1.0\nhead GET / 1.0\nkeep-alive\n```\n")
     first, second = case.expected
     assert isinstance(first, Head)
     assert isinstance(second, Head)
@@ -81,9 +79,7 @@ def test_defaults_depend_on_the_version() -> None:
 
 
 def test_an_error_and_settings() -> None:
-    settings = (
-        'Settings: `limit_request_line=10`, `header_map="refuse"`, `forwarder_headers={"A_B", "C"}`\n\n'
-    )
+    settings = 'Settings: `limit_request_line=10`, `header_map="refuse"`, `forwarder_headers={"A_B", "C"}`\n\n'
     case = _one("## T\n\n" + _WHY + settings + _INPUT + "```events\nerror 414 too long\n```\n")
     assert case.settings == {
         "limit_request_line": 10,
@@ -116,9 +112,7 @@ def test_escapes(text: str, expected: str) -> None:
     assert unescape(text) == expected
 
 
-@pytest.mark.parametrize(
-    "text", ["\\", r"\q", r"\x4", r"\xgg", r"\{a*0}", r"\{a*}", r"\{*3}", r"\{\{a*2}*3}"]
-)
+@pytest.mark.parametrize("text", ["\\", r"\q", r"\x4", r"\xgg", r"\{a*0}", r"\{a*}", r"\{*3}", r"\{\{a*2}*3}"])
 def test_what_is_no_escape(text: str) -> None:
     with pytest.raises(ValueError, match="begins no escape"):
         unescape(text)

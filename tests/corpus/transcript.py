@@ -66,14 +66,9 @@ class Build(NamedTuple):
     protocol_error: Any
 
     @classmethod
-    def of(cls, name: str, parser_module: ModuleType, errors_module: ModuleType) -> Build:
-        return cls(
-            name,
-            parser_module.Http1Parser,
-            parser_module.Rules,
-            parser_module.Event,
-            errors_module.ProtocolError,
-        )
+    def of(cls, name: str, parser: ModuleType, rules: ModuleType, errors: ModuleType) -> Build:
+        """Return the build that these modules make."""
+        return cls(name, parser.Http1Parser, rules.Rules, parser.Event, errors.ProtocolError)
 
 
 class Reader:
@@ -159,9 +154,7 @@ def head_of(request: Any) -> Head:
     raw = (request.target, request.raw_path, request.query_string, request.upgrade)
     assert all(type(text) is str for text in texts), texts
     assert all(type(octets) is bytes for octets in raw), raw
-    assert all(type(name) is bytes and type(value) is bytes for name, value in request.headers), (
-        request.headers
-    )
+    assert all(type(name) is bytes and type(value) is bytes for name, value in request.headers), request.headers
     return Head(
         request.method,
         request.target,
@@ -183,9 +176,7 @@ def head_of(request: Any) -> Head:
 def unquoted(transcript: Transcript) -> Transcript:
     """Return ``transcript`` without what its refusal quotes: of a name too long, as much as had arrived."""
     return [
-        Error(event.status, re.sub(r"'.*'|\".*\"", "'…'", event.reason))
-        if isinstance(event, Error)
-        else event
+        Error(event.status, re.sub(r"'.*'|\".*\"", "'…'", event.reason)) if isinstance(event, Error) else event
         for event in transcript
     ]
 

@@ -91,9 +91,7 @@ def _one_space_for_folds(reading: Reading, settings: Mapping[str, Any]) -> Readi
 
 
 def _upper_case_method(reading: Reading, settings: Mapping[str, Any]) -> Reading:
-    return (
-        replace(reading, method=reading.method.upper()) if settings.get("casefold_http_method") else reading
-    )
+    return replace(reading, method=reading.method.upper()) if settings.get("casefold_http_method") else reading
 
 
 def _version_1_1(reading: Reading, settings: Mapping[str, Any]) -> Reading:

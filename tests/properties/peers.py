@@ -82,9 +82,7 @@ def _read_h11_message(connection: h11.Connection, account: Account) -> bool:
         event = connection.next_event()
         if isinstance(event, h11.Request):
             account.messages.append(
-                Reading(
-                    event.method, event.target, event.http_version, tuple((n, v) for n, v in event.headers)
-                )
+                Reading(event.method, event.target, event.http_version, tuple((n, v) for n, v in event.headers))
             )
         elif isinstance(event, h11.Data):
             account.messages[-1].body += bytes(event.data)

@@ -32,9 +32,7 @@ class _Renamed(ast.NodeTransformer):
         return node
 
     def visit_Import(self, node: ast.Import) -> ast.Import:
-        assert not any(alias.name.partition(".")[0] == "pronghorn" for alias in node.names), (
-            "use from … import"
-        )
+        assert not any(alias.name.partition(".")[0] == "pronghorn" for alias in node.names), "use from … import"
         return node
 
 
@@ -52,9 +50,7 @@ class _Loader(importlib.abc.SourceLoader):
         return Path(str(path)).read_bytes()
 
     def source_to_code(self, data, path, *, _optimize: int = -1) -> CodeType:  # type: ignore[no-untyped-def,override]
-        return compile(
-            _Renamed().visit(ast.parse(data, path)), path, "exec", dont_inherit=True, optimize=_optimize
-        )
+        return compile(_Renamed().visit(ast.parse(data, path)), path, "exec", dont_inherit=True, optimize=_optimize)
 
 
 class _Finder(importlib.abc.MetaPathFinder):

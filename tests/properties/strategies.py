@@ -41,9 +41,7 @@ class Message:
 
 def percent_decoded(raw: bytes) -> str:
     """An oracle for ``path``, written differently than the parser's."""
-    return re.sub(rb"%([0-9A-Fa-f]{2})", lambda match: bytes([int(match[1], 16)]), raw).decode(
-        "utf-8", "replace"
-    )
+    return re.sub(rb"%([0-9A-Fa-f]{2})", lambda match: bytes([int(match[1], 16)]), raw).decode("utf-8", "replace")
 
 
 # --- parts of a message ---
@@ -60,9 +58,7 @@ def _joined(*parts: st.SearchStrategy[bytes], most: int = 12) -> st.SearchStrate
     return st.lists(st.one_of(*parts), max_size=most).map(b"".join)
 
 
-paths = _joined(st.text(_PATH_CHARS, max_size=8).map(str.encode), _escapes, _raw_utf8).map(
-    lambda rest: b"/" + rest
-)
+paths = _joined(st.text(_PATH_CHARS, max_size=8).map(str.encode), _escapes, _raw_utf8).map(lambda rest: b"/" + rest)
 queries = _joined(st.text(_QUERY_CHARS, max_size=8).map(str.encode), _raw_utf8)
 names = st.text(TOKEN_CHARS, min_size=1, max_size=20).filter(lambda name: name.lower() not in MEANINGFUL)
 _value_bytes = st.binary(max_size=30).map(
@@ -93,18 +89,10 @@ def _chunked(draw: st.DrawFn, body: bytes) -> tuple[bytes, Fields]:
     while rest:
         size = draw(st.integers(1, len(rest)))
         digits = b"%0*x" % (draw(st.integers(1, 8)), size)
-        raw += (
-            draw(st.sampled_from([digits, digits.upper()]))
-            + draw(extensions)
-            + b"\r\n"
-            + rest[:size]
-            + b"\r\n"
-        )
+        raw += draw(st.sampled_from([digits, digits.upper()])) + draw(extensions) + b"\r\n" + rest[:size] + b"\r\n"
         rest = rest[size:]
     trailer_lines, trailers = draw(_field_lines())
-    return raw + b"0" * draw(st.integers(1, 3)) + draw(
-        extensions
-    ) + b"\r\n" + trailer_lines + b"\r\n", trailers
+    return raw + b"0" * draw(st.integers(1, 3)) + draw(extensions) + b"\r\n" + trailer_lines + b"\r\n", trailers
 
 
 @st.composite

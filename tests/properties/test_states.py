@@ -87,9 +87,7 @@ def outcome(reader: Reader, byte: bytes) -> str:
     return said or "."
 
 
-@pytest.mark.parametrize(
-    ("state", "place", "prefix", "cells"), GRID, ids=[f"{row[0]}, {row[1]}" for row in GRID]
-)
+@pytest.mark.parametrize(("state", "place", "prefix", "cells"), GRID, ids=[f"{row[0]}, {row[1]}" for row in GRID])
 def test_a_byte_in_a_state(state: str, place: str, prefix: bytes, cells: str) -> None:
     wanted = dict(zip(COLUMNS, cells.split(), strict=True))
     found = {}
@@ -103,9 +101,7 @@ def test_a_byte_in_a_state(state: str, place: str, prefix: bytes, cells: str) ->
     assert found == wanted
 
 
-@pytest.mark.parametrize(
-    ("state", "place", "prefix", "cells"), GRID, ids=[f"{row[0]}, {row[1]}" for row in GRID]
-)
+@pytest.mark.parametrize(("state", "place", "prefix", "cells"), GRID, ids=[f"{row[0]}, {row[1]}" for row in GRID])
 def test_nothing_in_a_state(state: str, place: str, prefix: bytes, cells: str) -> None:
     """No bytes change nothing and say nothing, however often."""
     reader = Reader(INSTALLED, {})

@@ -11,11 +11,11 @@ from collections.abc import Iterable
 
 import pytest
 
-from pronghorn.wire import errors, http1_parser
+from pronghorn.wire import errors, http1_parser, http1_rules
 from tests.corpus.loader import Case, load
 from tests.corpus.transcript import Build, Error, Head, Reader, Transcript, transcript_of
 
-INSTALLED = Build.of("installed", http1_parser, errors)
+INSTALLED = Build.of("installed", http1_parser, http1_rules, errors)
 CASES = load()
 
 #: A valid request short enough for the limits that cases set.
