@@ -1,0 +1,109 @@
+"""Stand-ins for what surrounds an exchange, and the loop that tests run in.
+
+No clock of its own: time is ``context.clock``, which tests set. Waiting is for a condition, counted in turns of the
+loop, so that nothing here depends on how fast the machine is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from pronghorn.asgi.context import Context
+
+#: Turns of the loop that are enough for everything that is ready to have run.
+QUIET_TURNS = 25
+#: Turns of the loop after which a condition will not come true any more.
+MOST_TURNS = 20_000
+#: Seconds after which a test hangs; far more than any needs.
+HANGS = 30.0
+
+EAGER_POSSIBLE = sys.version_info >= (3, 12)
+#: The ways to start applications that this Python has.
+WAYS_TO_START = [False, True] if EAGER_POSSIBLE else [False]
+
+
+def in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Run an asynchronous test in a loop of its own, where leftover tasks and unheard errors are failures."""
+
+    @functools.wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        asyncio.run(_supervised(test(*args, **kwargs)))
+
+    return run
+
+
+async def _supervised(test: Coroutine[Any, Any, None]) -> None:
+    loop = asyncio.get_running_loop()
+    unheard: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, details: unheard.append(details))
+    await asyncio.wait_for(test, HANGS)
+    assert not unheard, unheard
+
+
+async def settle(turns: int = QUIET_TURNS) -> None:
+    """Let everything run that is ready to."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+
+async def until(condition: Callable[[], Any], what: str = "") -> None:
+    """Turn the loop until ``condition()`` is true."""
+    for _ in range(MOST_TURNS):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError(f"never came true: {what or condition}")
+
+
+class RecordingLog:
+    """A logger that keeps ``entries``: (level, text, exception or None)."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[str, str, BaseException | None]] = []
+
+    def _add(self, level: str, text: str, args: tuple[Any, ...], exc_info: Any) -> None:
+        error = exc_info[1] if isinstance(exc_info, tuple) else exc_info
+        if error is True:
+            error = sys.exc_info()[1]
+        self.entries.append((level, text % args if args else text, error or None))
+
+    def debug(self, text: str, *args: Any, exc_info: Any = None) -> None:
+        self._add("debug", text, args, exc_info)
+
+    def info(self, text: str, *args: Any, exc_info: Any = None) -> None:
+        self._add("info", text, args, exc_info)
+
+    def warning(self, text: str, *args: Any, exc_info: Any = None) -> None:
+        self._add("warning", text, args, exc_info)
+
+    def error(self, text: str, *args: Any, exc_info: Any = None) -> None:
+        self._add("error", text, args, exc_info)
+
+    def exception(self, text: str, *args: Any) -> None:
+        self._add("error", text, args, True)
+
+    def of(self, *levels: str) -> list[str]:
+        return [text for level, text, _ in self.entries if level in levels]
+
+    @property
+    def errors(self) -> list[str]:
+        return self.of("error")
+
+    @property
+    def raised(self) -> list[BaseException]:
+        """The exceptions that were logged with their traceback."""
+        return [error for _, _, error in self.entries if error is not None]
+
+
+def make_context(app: Callable[..., Any], *, eager: bool = False, **attributes: Any) -> Context:
+    """A context of the running loop; ``attributes`` override what ``Context`` sets."""
+    context = Context(app, asyncio.get_running_loop(), RecordingLog())
+    context.clock = 1000.0
+    context.start_eagerly(eager)
+    for name, value in attributes.items():
+        setattr(context, name, value)
+    return context

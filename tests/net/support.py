@@ -1,0 +1,275 @@
+"""A connection without a socket: a transport that is a Python object, with the peer's end of it in the test's hand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import h11
+
+from pronghorn.asgi.context import Context
+from pronghorn.net.connection import Connection
+from pronghorn.net.http1 import open_http1
+from pronghorn.net.reaper import Reaper
+from pronghorn.wire.http1_parser import Rules
+from tests.asgi.doubles import RecordingLog, make_context
+
+#: asyncio's own marks: ``pause_writing`` above, ``resume_writing`` at or below.
+HIGH_WATER = 65536
+LOW_WATER = 16384
+#: What a loop reads from a socket at once, at most.
+MOST_READ = 262144
+
+CLIENT = ("192.0.2.7", 50123)
+SERVER = ("198.51.100.1", 8000)
+
+
+class FakeTransport(asyncio.Transport):
+    """Behaves as asyncio's socket transport does, as far as a protocol can tell.
+
+    ``calls``: what was done to it, by name, in order. ``writes``: what each write carried. ``received``: what has
+    reached the peer.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, **extra: Any) -> None:
+        super().__init__(extra={"peername": CLIENT, "sockname": SERVER} | extra)
+        self._loop = loop
+        self.protocol: Any = None
+        self.calls: list[str] = []
+        self.writes: list[bytes] = []
+        self.received = bytearray()
+        self.can_half_close = True
+        self.peer_reads = True
+        self.reading = True
+        self.closing = False
+        self.lost = False
+        self.eof_written = False
+        self._unsent = bytearray()
+        self._paused_protocol = False
+        self._inbound: list[bytes] = []
+
+    # -- the protocol's side ----------------------------------------------------------------------------------------
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def write(self, data: bytes) -> None:
+        assert isinstance(data, bytes), type(data)
+        assert data, "an empty write"
+        assert not self.eof_written, "written after write_eof"
+        assert not self.closing, "written after close"
+        self.writes.append(data)
+        self._unsent += data
+        self._send()
+        if len(self._unsent) > HIGH_WATER and not self._paused_protocol:
+            self._paused_protocol = True
+            self.protocol.pause_writing()
+
+    def writelines(self, list_of_data: Any) -> None:
+        self.write(b"".join(list_of_data))
+
+    def can_write_eof(self) -> bool:
+        return self.can_half_close
+
+    def write_eof(self) -> None:
+        self.calls.append("write_eof")
+        self.eof_written = True
+
+    def get_write_buffer_size(self) -> int:
+        return len(self._unsent)
+
+    def pause_reading(self) -> None:
+        assert self.reading, "paused twice"
+        self.calls.append("pause_reading")
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        assert not self.reading, "resumed twice"
+        self.calls.append("resume_reading")
+        self.reading = True
+        self._loop.call_soon(self._deliver)
+
+    def close(self) -> None:
+        self.calls.append("close")
+        if not self.closing:
+            self.closing = True
+            self._inbound.clear()
+            self._send()
+
+    def abort(self) -> None:
+        self.calls.append("abort")
+        self.closing = True
+        self._unsent.clear()
+        self.lose(None)
+
+    # -- the peer's side --------------------------------------------------------------------------------------------
+
+    def lose(self, error: Exception | None) -> None:
+        """The connection is no more; the protocol hears of it in the next turn of the loop."""
+        if not self.lost:
+            self.lost = True
+            self.closing = True
+            self._loop.call_soon(self.protocol.connection_lost, error)
+
+    def arrive(self, data: bytes) -> None:
+        """Bytes from the peer reach us; an empty ``data`` is the end of its input."""
+        if not data:
+            self._inbound.append(b"")
+        for start in range(0, len(data), MOST_READ):
+            self._inbound.append(data[start : start + MOST_READ])
+        self._deliver()
+
+    def _deliver(self) -> None:
+        while self._inbound and self.reading and not self.closing:
+            data = self._inbound.pop(0)
+            if data:
+                self.protocol.data_received(data)
+            elif not self.protocol.eof_received():
+                self.close()
+
+    def take(self, size: int | None = None) -> None:
+        """The peer reads ``size`` bytes, or all there are."""
+        count = len(self._unsent) if size is None else size
+        self.received += self._unsent[:count]
+        del self._unsent[:count]
+        if self._paused_protocol and len(self._unsent) <= LOW_WATER:
+            self._paused_protocol = False
+            self.protocol.resume_writing()
+        self._close_when_sent()
+
+    def _send(self) -> None:
+        if self.peer_reads:
+            self.received += self._unsent
+            self._unsent.clear()
+        self._close_when_sent()
+
+    def _close_when_sent(self) -> None:
+        if self.closing and not self._unsent:
+            self.lose(None)
+
+
+class Wire:
+    """One connection that serves ``app`` over HTTP/1, seen from the peer.
+
+    ``attributes`` are the context's. Bytes go in by ``send`` and come out in ``received``; time passes by
+    ``advance``.
+    """
+
+    def __init__(
+        self,
+        app: Callable[..., Any],
+        *,
+        eager: bool = False,
+        extra: dict[str, Any] | None = None,
+        rules: Rules | None = None,
+        **attributes: Any,
+    ) -> None:
+        attributes.setdefault("rules", rules or Rules())
+        attributes.setdefault("trusting_rules", attributes["rules"])
+        self.context: Context = make_context(app, eager=eager, **attributes)
+        loop = asyncio.get_running_loop()
+        self.reaper = Reaper(loop, self.context)
+        self.connection = Connection(self.context, self.reaper, open_http1)
+        self.transport = FakeTransport(loop, **(extra or {}))
+        self.transport.protocol = self.connection
+        self.connection.connection_made(self.transport)
+
+    @property
+    def log(self) -> RecordingLog:
+        log: RecordingLog = self.context.log
+        return log
+
+    @property
+    def received(self) -> bytes:
+        return bytes(self.transport.received)
+
+    @property
+    def closed(self) -> bool:
+        return self.transport.closing
+
+    def send(self, data: bytes) -> None:
+        assert data
+        self.transport.arrive(data)
+
+    def send_eof(self) -> None:
+        self.transport.arrive(b"")
+
+    def lose(self, error: Exception | None = None) -> None:
+        self.transport.lose(error)
+
+    def advance(self, seconds: float) -> None:
+        """Let ``seconds`` pass and sweep once."""
+        self.reaper.sweep(self.context.clock + seconds)
+
+    def responses(self, *methods: str) -> list[Answer]:
+        """The responses received so far, read by h11; ``methods``: of the requests, GET where not given."""
+        return read_responses(self.received, *methods, ended=self.closed or self.transport.eof_written)
+
+
+class Answer:
+    """One response as the peer understood it."""
+
+    def __init__(self) -> None:
+        self.interim: list[tuple[int, list[tuple[bytes, bytes]]]] = []
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.body = b""
+        self.trailers: list[tuple[bytes, bytes]] = []
+        self.complete = False
+        self.cut = False
+
+    def header(self, name: bytes) -> bytes | None:
+        values = [value for key, value in self.headers if key == name]
+        assert len(values) < 2, (name, values)
+        return values[0] if values else None
+
+
+def read_responses(data: bytes, *methods: str, ended: bool = False) -> list[Answer]:
+    """Read ``data`` as responses, strictly; raises h11.RemoteProtocolError or AssertionError for what is none."""
+    answers: list[Answer] = []
+    rest = data
+    for method in methods or ("GET",) * (data.count(b"HTTP/1.1 ") + 1):
+        answer, rest = _read_response(rest, method, ended)
+        if answer is None:
+            break
+        answers.append(answer)
+        if not answer.complete:
+            break
+    assert not rest or (answers and not answers[-1].complete), f"more than was asked for: {rest[:200]!r}"
+    return answers
+
+
+def _read_response(data: bytes, method: str, ended: bool) -> tuple[Answer | None, bytes]:
+    if not data:
+        return None, b""
+    client = h11.Connection(h11.CLIENT)
+    client.send(h11.Request(method=method, target="/", headers=[("host", "x")]))
+    client.send(h11.EndOfMessage())
+    client.receive_data(data)
+    if ended:
+        client.receive_data(b"")
+    answer = Answer()
+    while True:
+        try:
+            event = client.next_event()
+        except h11.RemoteProtocolError:
+            if not ended or not answer.status:
+                raise
+            answer.cut = True
+            return answer, b""
+        if event is h11.NEED_DATA:
+            return (answer if answer.status or answer.interim else None), b""
+        if isinstance(event, h11.InformationalResponse):
+            answer.interim.append((event.status_code, [(bytes(n), bytes(v)) for n, v in event.headers]))
+        elif isinstance(event, h11.Response):
+            answer.status = event.status_code
+            answer.headers = [(bytes(name), bytes(value)) for name, value in event.headers]
+        elif isinstance(event, h11.Data):
+            answer.body += bytes(event.data)
+        elif isinstance(event, h11.EndOfMessage):
+            answer.trailers = [(bytes(name), bytes(value)) for name, value in event.headers]
+            answer.complete = True
+            return answer, client.trailing_data[0]
+        else:
+            raise AssertionError(event)
