@@ -92,7 +92,7 @@ def parse(data: bytes) -> Callable[[], None]:
 def serve(loop: asyncio.AbstractEventLoop, data: bytes) -> Callable[[], None]:
     context = Context(app, loop, logging.getLogger())
     context.rules = context.trusting_rules = Rules()
-    context.defaults[0] = b"date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"
+    context.set_defaults(b"date: Thu, 01 Jan 1970 00:00:00 GMT\r\n", b"server: pronghorn\r\n")
     context.start_eagerly(True)
     connection = Connection(context, Reaper(loop, context), open_http1)
     connection.connection_made(FakeTransport())
@@ -114,7 +114,8 @@ def best(once: Callable[[], None], repeat: int, number: int) -> float:
 
 
 async def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    formatter = argparse.RawDescriptionHelpFormatter
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
     options.add_argument("--repeat", type=int, default=7)
     options.add_argument("--number", type=int, default=20000 if pronghorn.compiled else 2000)
     arguments = options.parse_args()

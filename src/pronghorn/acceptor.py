@@ -11,7 +11,7 @@ import errno
 import os
 import socket
 import ssl
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 #: Seconds to leave a listener alone after accept failed for want of descriptors or memory.

@@ -1,40 +1,327 @@
-"""Which peers may speak for others: Gunicorn's ``forwarded_allow_ips``."""
+"""Which peers may speak for others, and what they say: the client, scheme, host and mount point of a request.
+
+Owns trust (Gunicorn's ``forwarded_allow_ips`` and ``proxy_allow_ips``) and the choice among the ways of saying it;
+the grammars are ``pronghorn.wire.forwarded``'s. What comes out is a ``Forwarding``; who puts it into a scope is not
+known here.
+"""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from urllib.parse import unquote
+
+from pronghorn.wire.errors import ProtocolError
+from pronghorn.wire.forwarded import pack, read_address, read_forwarded
+from pronghorn.wire.http1_target import is_authority
+
+#: The families of fields, of which one is believed.
+FAMILIES = ("x-forwarded", "forwarded", "none")
+#: What a family may tell; Forwarded (RFC 7239) knows the first three.
+PARTS = ("for", "proto", "host", "port", "prefix")
+DEFAULT_PARTS = ("for", "proto")
+#: Gunicorn's default of ``secure_scheme_headers``.
+SECURE_SCHEME_HEADERS = {"X-FORWARDED-PROTOCOL": "ssl", "X-FORWARDED-PROTO": "https", "X-FORWARDED-SSL": "on"}
+
+#: Hops of X-Forwarded-For that are looked at, from ours towards the client; none of them is free of charge.
+_MOST_HOPS = 100
+_DEFAULT_PORTS = {"http": b"80", "https": b"443"}
+
+_FOR, _SCHEME, _HOST, _PORT, _PREFIX, _FORWARDED, _SCRIPT_NAME = range(7)
 
 
 class TrustList:
     """Addresses and networks that are trusted. A peer on a unix socket is: who may connect is the file system's say.
 
-    ``entries``: IP addresses, CIDR networks, host names (compared as text) or ``*`` for everybody.
+    ``entries``: IP addresses, CIDR networks, host names (compared as text) or ``*`` for everybody. IPv4 addresses and
+    their IPv6-mapped forms are the same.
     """
 
     def __init__(self, entries: Iterable[str]) -> None:
         self._everybody = False
         self._names: set[str] = set()
-        self._networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
+        self._addresses: set[bytes] = set()
+        #: (size of an address, bits that do not count, the other bits)
+        self._networks: list[tuple[int, int, int]] = []
         for entry in entries:
-            if entry == "*":
-                self._everybody = True
-                continue
-            try:
-                self._networks.append(ipaddress.ip_network(entry, strict=False))
-            except ValueError:
-                self._names.add(entry)
+            self._add(entry.strip())
+
+    def _add(self, entry: str) -> None:
+        if entry == "*":
+            self._everybody = True
+            return
+        try:
+            network = ipaddress.ip_network(entry, strict=False)
+        except ValueError:
+            self._names.add(entry)
+            return
+        size, packed, prefix = network.max_prefixlen // 8, network.network_address.packed, network.prefixlen
+        mapped = pack(str(network.network_address))
+        if len(mapped) < size and prefix >= 96:
+            size, packed, prefix = 4, mapped, prefix - 96
+        free = 8 * size - prefix
+        if free:
+            self._networks.append((size, free, int.from_bytes(packed, "big") >> free))
+        else:
+            self._addresses.add(packed)
 
     def __contains__(self, host: str) -> bool:
         if self._everybody or host in self._names:
             return True
-        try:
-            address = ipaddress.ip_address(host)
-        except ValueError:
-            return False
-        mapped = getattr(address, "ipv4_mapped", None) or address
-        return any(mapped in network for network in self._networks if network.version == mapped.version)
+        packed = pack(host.partition("%")[0])  # a link-local peer's address carries its zone
+        return bool(packed) and self.includes(packed)
+
+    def includes(self, packed: bytes) -> bool:
+        """Whether the address, as ``pronghorn.wire.forwarded.pack`` returns it, is trusted."""
+        if self._everybody or packed in self._addresses:
+            return True
+        size = len(packed)
+        value = int.from_bytes(packed, "big") if self._networks else 0
+        return any(size == width and value >> free == prefix for width, free, prefix in self._networks)
 
     def trusts(self, client: tuple[str, int] | None) -> bool:
         """Whether the peer at ``client`` (ASGI's form; None is a unix socket) is trusted."""
         return client is None or client[0] in self
+
+
+class Forwarding:
+    """What a trusted proxy says of one request; None where it says nothing and the connection's own holds.
+
+    ``client``: (host, port), port 0 when it is not told · ``scheme``: "http" or "https" · ``host``: bytes, a Host
+    field's value · ``root_path``: str, "" or beginning with a slash, without one at its end.
+    """
+
+    __slots__ = ("client", "host", "root_path", "scheme")
+
+    def __init__(self) -> None:
+        self.client: tuple[str, int] | None = None
+        self.scheme: str | None = None
+        self.host: bytes | None = None
+        self.root_path: str | None = None
+
+
+class ForwardedPolicy:
+    """Which fields of a trusted peer are believed. It judges no peer: ask it only about requests of trusted ones.
+
+    ``trust``: who else on the way is trusted: the client is the first address, from ours on, that is not.
+
+    ``family``: the fields that tell; those of the other family are never looked at, for a proxy that writes one lets
+    a client's own pass in the other.
+
+    - "x-forwarded": X-Forwarded-For for the client, ``secure_scheme_headers`` for the scheme.
+    - "forwarded": the Forwarded field (RFC 7239). Of the parameters of the trusted proxies' elements, the one nearest
+      the client counts.
+    - "none": neither.
+
+    ``parts``: what is taken from them, of ``PARTS``. Only "for" and "proto" are by default; switch on the others
+    where your proxy sets the field on each request, or removes the client's.
+
+    - "for": scope["client"]. An entry that is no address ends the search: the last address before it stands, or the
+      peer's own.
+    - "proto": the scheme.
+    - "host": the Host field becomes X-Forwarded-Host (its last value), or ``host=``.
+    - "port": X-Forwarded-Port becomes the Host field's port.
+    - "prefix": X-Forwarded-Prefix, percent-decoded, becomes the root path.
+
+    ``secure_scheme_headers``: Gunicorn's setting: a value that matches exactly means https, any other http, and
+    contradiction is an error. "wss" in X-Forwarded-Proto counts as "https", as it is what Traefik writes for a
+    WebSocket. ``forwarder_headers``: Gunicorn's setting: where it lists SCRIPT_NAME, that field is the root path, in
+    every family. PATH_INFO has no effect, as in Gunicorn.
+
+    Raises ValueError for a family or part that does not exist.
+    """
+
+    __slots__ = ("_initials", "_kinds", "_parts", "_secure", "_trust", "reads")
+
+    def __init__(
+        self,
+        trust: TrustList,
+        *,
+        family: str = "x-forwarded",
+        parts: Iterable[str] = DEFAULT_PARTS,
+        secure_scheme_headers: Mapping[str, str] = SECURE_SCHEME_HEADERS,
+        forwarder_headers: Iterable[str] = ("SCRIPT_NAME", "PATH_INFO"),
+    ) -> None:
+        self._trust = trust
+        wanted = _checked(family, parts)
+        self._parts = wanted
+        kinds: dict[bytes, int] = {}
+        secure: dict[bytes, frozenset[bytes]] = {}
+        if family == "forwarded" and wanted:
+            kinds[b"forwarded"] = _FORWARDED
+        elif family == "x-forwarded":
+            for part, kind in (("for", _FOR), ("host", _HOST), ("port", _PORT), ("prefix", _PREFIX)):
+                if part in wanted:
+                    kinds[f"x-forwarded-{part}".encode()] = kind
+            if "proto" in wanted:
+                secure = _secure_values(secure_scheme_headers)
+                kinds.update(dict.fromkeys(secure, _SCHEME))
+        names = {name.upper() for name in forwarder_headers}
+        if "SCRIPT_NAME" in names or "*" in names:
+            kinds[b"script_name"] = _SCRIPT_NAME
+        self._kinds = kinds
+        self._secure = secure
+        initials = {name[0] for name in kinds}
+        self._initials = bytes(byte in initials for byte in range(256))
+        #: Whether there is any field to look at.
+        self.reads = bool(kinds)
+
+    def read(self, headers: list[tuple[bytes, bytes]], scheme: str) -> Forwarding | None:
+        """Return what ``headers`` say, None when they hold no field that is believed.
+
+        ``headers``: of a request of a trusted peer, names in lower case. ``scheme``: "http" or "https", how the peer
+        itself speaks to us. Raises ProtocolError 400 for fields that contradict each other or say nothing legal.
+        """
+        initials = self._initials
+        kinds = self._kinds
+        found = None
+        for pair in headers:
+            name = pair[0]
+            first = name
+            if initials[first[0]] and name in kinds:
+                if found is None:
+                    found = [pair]
+                else:
+                    found.append(pair)
+        return None if found is None else self._judge(found, headers, scheme)
+
+    def _judge(
+        self, found: list[tuple[bytes, bytes]], headers: list[tuple[bytes, bytes]], scheme: str
+    ) -> Forwarding:
+        said = Forwarding()
+        values: dict[int, list[bytes]] = {}
+        for name, value in found:
+            kind = self._kinds[name]
+            if kind == _SCHEME:
+                self._judge_scheme(said, name, value)
+            else:
+                values.setdefault(kind, []).append(value)
+        if _FOR in values:
+            said.client = self._client(values[_FOR])
+        elif _FORWARDED in values:
+            self._judge_forwarded(said, values[_FORWARDED])
+        if _SCRIPT_NAME in values:
+            said.root_path = _script_name(values[_SCRIPT_NAME])
+        elif _PREFIX in values:
+            said.root_path = _prefix(values[_PREFIX][-1])
+        if _HOST in values:
+            said.host = _host(values[_HOST][-1])
+        if _PORT in values:
+            said.host = _with_port(said.host or _own_host(headers), values[_PORT][-1], said.scheme or scheme)
+        return said
+
+    def _judge_scheme(self, said: Forwarding, name: bytes, value: bytes) -> None:
+        scheme = "https" if value in self._secure[name] else "http"
+        if said.scheme is not None and said.scheme != scheme:
+            raise ProtocolError(400, "Contradictory scheme headers")
+        said.scheme = scheme
+
+    def _client(self, values: list[bytes]) -> tuple[str, int] | None:
+        """The client by X-Forwarded-For: from the right, each trusted proxy vouches for the entry left of it."""
+        trust = self._trust
+        client = None
+        text = values[0].decode("latin-1") if len(values) == 1 else b",".join(values).decode("latin-1")
+        # Beyond _MOST_HOPS the first item holds several entries, which is no address and so the end.
+        for entry in reversed(text.rsplit(",", _MOST_HOPS)):
+            entry = entry.strip(" \t")
+            if not entry or entry == "unix:":  # nginx writes "unix:" for a peer on a unix socket, trusted as ours is
+                continue
+            node = read_address(entry)
+            if node is None:
+                break
+            client = (node.name, node.port)
+            if not trust.includes(node.packed):
+                break
+        return client
+
+    def _judge_forwarded(self, said: Forwarding, values: list[bytes]) -> None:
+        """RFC 7239 section 7.4: from the right, each proxy vouches for its element and for who wrote the one left of it."""
+        for element in reversed(read_forwarded(b",".join(values))):
+            if element.proto in _SCHEMES and "proto" in self._parts:
+                said.scheme = _SCHEMES[element.proto]
+            if element.host is not None and "host" in self._parts:
+                said.host = element.host
+            node = element.source
+            if node is None or not node.packed:
+                return
+            if "for" in self._parts:
+                said.client = (node.name, node.port)
+            if not self._trust.includes(node.packed):
+                return
+
+
+#: Scheme of a request by the scheme that a proxy tells: a WebSocket begins as HTTP.
+_SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+
+
+def _checked(family: str, parts: Iterable[str]) -> frozenset[str]:
+    """``parts`` as a set, if ``family`` knows them all."""
+    if family not in FAMILIES:
+        raise ValueError(f"{family!r} is no family of forwarding fields: use one of {', '.join(FAMILIES)}")
+    wanted = frozenset(parts)
+    known = PARTS[:3] if family == "forwarded" else PARTS
+    for part in sorted(wanted):
+        if part not in known:
+            raise ValueError(f"{part!r} is not told by the family {family!r}: use some of {', '.join(known)}")
+    return wanted
+
+
+def _secure_values(secure_scheme_headers: Mapping[str, str]) -> dict[bytes, frozenset[bytes]]:
+    values = {}
+    for name, value in secure_scheme_headers.items():
+        key, secure = name.lower().encode("latin-1"), [value.encode("latin-1")]
+        if (key, value) == (b"x-forwarded-proto", "https"):
+            secure.append(b"wss")
+        values[key] = frozenset(secure)
+    return values
+
+
+def _script_name(values: list[bytes]) -> str:
+    """CGI's SCRIPT_NAME, which is not percent-encoded (RFC 3875 section 4.1.13)."""
+    if values.count(values[0]) < len(values):
+        raise ProtocolError(400, "Contradictory SCRIPT_NAME fields")
+    return _root_path("SCRIPT_NAME", _text("SCRIPT_NAME", values[0]))
+
+
+def _prefix(value: bytes) -> str | None:
+    return _root_path("X-Forwarded-Prefix", unquote(_text("X-Forwarded-Prefix", value))) if value else None
+
+
+def _text(name: str, value: bytes) -> str:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ProtocolError(400, f"{name} is not UTF-8") from None
+
+
+def _root_path(name: str, value: str) -> str:
+    """A root path that can stand before a path in a Location field: with two slashes it would name a host."""
+    path = value.rstrip("/")
+    if path and (path[0] != "/" or path[1] in "/\\" or not path.isprintable()):
+        raise ProtocolError(400, f"{name} is not a path")
+    return path
+
+
+def _host(value: bytes) -> bytes | None:
+    host = value.rpartition(b",")[2].strip(b" \t")
+    if host and not is_authority(host):
+        raise ProtocolError(400, "Invalid X-Forwarded-Host")
+    return host or None
+
+
+def _own_host(headers: list[tuple[bytes, bytes]]) -> bytes | None:
+    for name, value in headers:
+        if name == b"host":
+            return value
+    return None
+
+
+def _with_port(host: bytes | None, value: bytes, scheme: str) -> bytes | None:
+    """``host`` with the port in ``value``, without one where it goes without saying."""
+    port = value.rpartition(b",")[2].strip(b" \t")
+    if not host or not port:
+        return host
+    if not port.isdigit() or len(port) > 5 or not 0 < int(port) < 65536:
+        raise ProtocolError(400, "Invalid X-Forwarded-Port")
+    name = host[: host.index(b"]") + 1] if host.startswith(b"[") else host.partition(b":")[0]
+    return name if port == _DEFAULT_PORTS.get(scheme) else name + b":" + port

@@ -148,9 +148,12 @@ class Server:
         return Connection(self.context, self._reaper, open_http1)
 
     def _write_date(self) -> None:
-        """Keep the Date line current (RFC 9110 section 6.6.1)."""
-        if self._settings.date_header:
-            self.context.defaults[0] = b"date: " + formatdate(usegmt=True).encode() + b"\r\n"
+        """Write the Server line, and keep the Date line current (RFC 9110 section 6.6.1)."""
+        server = self._settings.server_header.encode("ascii")
+        server_line = b"server: %b\r\n" % server if server else b""
+        date_line = b"date: %b\r\n" % formatdate(usegmt=True).encode() if self._settings.date_header else b""
+        self.context.set_defaults(date_line, server_line)
+        if date_line:
             self._date_timer = self._loop.call_later(1.0, self._write_date)
 
 
@@ -169,6 +172,4 @@ def _make_context(
     context.rules = settings.rules
     context.trusting_rules = settings.trusting_rules
     context.root_path = settings.root_path
-    server = settings.server_header.encode("ascii")
-    context.defaults = [b"", b"server: " + server + b"\r\n" if server else b""]
     return context

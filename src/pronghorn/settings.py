@@ -1,7 +1,7 @@
 """Configuration, read once: Gunicorn's settings and Pronghorn's own options become immutable values here.
 
-The only place, beside ``worker.py`` and ``accesslog.py``, that reads Gunicorn's ``cfg``. What is wrong is refused with one line that names
-the setting and what is allowed; nothing that got past here is checked again.
+The only place, beside ``worker.py``, ``tls.py`` and ``accesslog.py``, that reads Gunicorn's ``cfg``. What is wrong is
+refused with one line that names the setting and what is allowed; nothing that got past here is checked again.
 """
 
 from __future__ import annotations
@@ -65,23 +65,25 @@ class Options:
 
 
 def _parse(one: dataclasses.Field[Any], name: str, text: str) -> Any:
-    kind = type(one.default)
+    kind: Any = type(one.default)
     if kind is bool:
-        words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
-        if text.strip().lower() not in words:
+        word = text.strip().lower()
+        if word not in _TRUE and word not in _FALSE:
             raise SettingError(f"{name}={text!r} is not allowed: use 1 or 0")
-        return words[text.strip().lower()]
+        return word in _TRUE
     try:
         return kind(text.strip())
     except ValueError:
         raise SettingError(f"{name}={text!r} is not allowed: it takes {_KINDS[kind]}") from None
 
 
+_TRUE = ("1", "true", "yes", "on")
+_FALSE = ("0", "false", "no", "off")
 _KINDS = {int: "a whole number", float: "a number of seconds", str: "text", bool: "True or False"}
 
 
 def _check(one: dataclasses.Field[Any], value: Any) -> None:
-    kind = type(one.default)
+    kind: Any = type(one.default)
     if kind is float and type(value) is int:
         value = float(value)
     if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
@@ -155,7 +157,9 @@ class Settings:
             trusting_rules=_rules(cfg, options, trusting=True),
             loop=options.loop or getattr(cfg, "asgi_loop", "auto"),
             lifespan=options.lifespan or getattr(cfg, "asgi_lifespan", "auto"),
-            root_path=_root_path(options.root_path or getattr(cfg, "root_path", "") or os.environ.get("SCRIPT_NAME", "")),
+            root_path=_root_path(
+                options.root_path or getattr(cfg, "root_path", "") or os.environ.get("SCRIPT_NAME", "")
+            ),
             backlog=cfg.backlog,
             is_tls=bool(cfg.is_ssl),
             trusted_peers=tuple(str(peer) for peer in _listed(cfg.forwarded_allow_ips)),

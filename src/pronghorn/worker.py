@@ -20,8 +20,8 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
 from pronghorn._version import __version__
-from pronghorn.accesslog import AccessLog
 from pronghorn.acceptor import detach
+from pronghorn.accesslog import AccessLog
 from pronghorn.build import compiled
 from pronghorn.lifespan import LifespanFailed
 from pronghorn.proxies import TrustList
@@ -35,7 +35,7 @@ _HEARTBEAT = 0.5
 _EXECUTOR_SHUTDOWN = 2.0
 
 
-class AsyncWorker(Worker):  # type: ignore[misc]  # Gunicorn's base class is untyped in older versions
+class AsyncWorker(Worker):
     """A Gunicorn worker that serves an ASGI application.
 
     Use it as ``worker_class``. Subclass it to set options that Gunicorn does not have::
@@ -103,7 +103,8 @@ class AsyncWorker(Worker):  # type: ignore[misc]  # Gunicorn's base class is unt
         try:
             self._tls = server_context(self.cfg)
         except Exception as error:
-            self.log.error("TLS is not usable (certfile=%r, keyfile=%r): %s", self.cfg.certfile, self.cfg.keyfile, error)
+            files = f"certfile={self.cfg.certfile!r}, keyfile={self.cfg.keyfile!r}"
+            self.log.error("TLS is not usable (%s): %s", files, error)
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
     # -- run --------------------------------------------------------------------------------------------------------
@@ -147,7 +148,7 @@ class AsyncWorker(Worker):  # type: ignore[misc]  # Gunicorn's base class is unt
         self._beat()
 
     def _beat(self) -> None:
-        """Tell the arbiter that the loop turns; see that the arbiter is there, and whether the reloader wants an end."""
+        """Tell the arbiter that the loop turns; see that the arbiter lives, and whether somebody wants an end."""
         self.notify()
         if self.ppid != os.getppid() and self.alive:
             self.log.info("Parent changed, shutting down: %s", self)

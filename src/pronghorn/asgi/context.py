@@ -17,8 +17,9 @@ from typing import Any
 class Context:
     """Shared state of one worker. Times are seconds, sizes bytes.
 
-    ``defaults``: the Date and the Server line of a response, as the wire wants them. ``clock``: the loop's time as of
-    the last sweep, good enough for deadlines; ``margin``: by how much it may lag behind. ``observer``: called with each finished exchange, or None.
+    ``defaults``: the Date line, the Server line and both, as the wire wants them. ``clock``: the loop's time as of
+    the last sweep, good enough for deadlines; ``margin``: by how much it may lag behind. ``observer``: called with each
+    finished exchange, or None.
     """
 
     __slots__ = (
@@ -81,7 +82,7 @@ class Context:
         self.high_water = 65536
         self.max_body_size = 0
         # responses
-        self.defaults = [b"", b"server: pronghorn\r\n"]
+        self.defaults = [b"", b"", b""]
         # connections
         self.is_trusted: Callable[[tuple[str, int] | None], bool] = _nobody
         self.templates: dict[Any, dict[str, Any]] = {}
@@ -105,6 +106,10 @@ class Context:
         is_default = self.loop.get_task_factory() is None
         self.eager = eager and is_default and sys.version_info >= (3, 12)
         self.create_task = functools.partial(asyncio.Task, loop=self.loop) if is_default else self.loop.create_task
+
+    def set_defaults(self, date: bytes, server: bytes) -> None:
+        """Set the fields that a response gets where the application gives none; lines with CRLF, or empty."""
+        self.defaults[:] = [date, server, date + server]
 
     def count_request(self) -> None:
         """Count a request towards ``max_requests``."""

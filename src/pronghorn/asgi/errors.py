@@ -23,3 +23,15 @@ def is_disconnect(error: BaseException) -> bool:
         return True
     members: tuple[BaseException, ...] | None = getattr(error, "exceptions", None)
     return bool(members) and isinstance(members, tuple) and all(is_disconnect(member) for member in members)
+
+
+def came_of_disconnect(error: BaseException) -> bool:
+    """Whether ``error`` was raised while ``ClientDisconnected`` was handled: frameworks give it a name of their own."""
+    seen = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        if isinstance(cause, ClientDisconnected):
+            return True
+        seen.add(id(cause))
+        cause = cause.__cause__ or cause.__context__
+    return False

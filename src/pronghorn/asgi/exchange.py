@@ -14,7 +14,7 @@ from typing import Any
 
 from pronghorn.asgi import awaitables
 from pronghorn.asgi.context import Context
-from pronghorn.asgi.errors import ClientDisconnected, EventError, is_disconnect
+from pronghorn.asgi.errors import ClientDisconnected, EventError, came_of_disconnect, is_disconnect
 from pronghorn.asgi.scope import Endpoint, http_scope
 from pronghorn.asgi.stream import Exchange, Stream
 from pronghorn.wire.errors import ProtocolError
@@ -191,7 +191,7 @@ class HttpExchange(Exchange):
         self._answer_failure(500)
 
     def _fail(self, error: BaseException) -> None:
-        if is_disconnect(error):
+        if is_disconnect(error) or (self._sending == _LOST and came_of_disconnect(error)):
             if self._sending < _DONE:
                 self._answer_failure(500)
             return
@@ -283,14 +283,14 @@ class HttpExchange(Exchange):
     def receive(self) -> Coroutine[Any, Any, Event]:
         """ASGI ``receive``: http.request, then http.disconnect."""
         if self.has_event():
-            return awaitables.Receive(self)  # type: ignore[return-value]  # registered as a Coroutine
+            return awaitables.Receive(self)
         return self.wait_for_event()
 
     def has_event(self) -> bool:
         """Whether ``take_event`` has something to return that the application has not seen."""
         if self._receiving == _GONE:
             return False
-        if self._sending >= _DONE:
+        if self._sending == _DONE:
             return False
         return self._chunks is not None or self._receiving == _COMPLETE or self._receiving == _COMPLETE_THEN_GONE
 
@@ -312,7 +312,7 @@ class HttpExchange(Exchange):
 
     async def wait_for_event(self) -> Event:
         """Wait for content, the end of the response or the client's leaving, whichever is first."""
-        if self._sending >= _DONE or self._receiving == _GONE:
+        if self._sending == _DONE or self._receiving == _GONE:
             # The disconnect may be asked for again and again: each time lets the loop run, so that an application
             # that spins on it cannot stop the worker.
             await asyncio.sleep(0)
@@ -321,7 +321,7 @@ class HttpExchange(Exchange):
             self.request.expect_continue = False
             self.stream.send_informational(100, [])
         while not self.has_event():
-            if self._sending >= _DONE or self._receiving == _GONE:
+            if self._sending == _DONE or self._receiving == _GONE:
                 return {"type": "http.disconnect"}
             await self._wait()
         return self.take_event()
@@ -346,17 +346,18 @@ class HttpExchange(Exchange):
     def send(self, message: Event) -> Coroutine[Any, Any, None]:
         """ASGI ``send``. The event is handled at once; what is awaited is the error, or the client's catching up."""
         if self._sending == _LOST:
-            return awaitables.Failed(ClientDisconnected())  # type: ignore[return-value]
+            return awaitables.Failed(ClientDisconnected())
         try:
             self._send(message if type(message) is dict else _as_dict(message))
         except Exception as error:
-            return awaitables.Failed(error)  # type: ignore[return-value]
-        if self.stream.blocked():
+            return awaitables.Failed(error)
+        # After the last event there is nothing left to hold back, and nobody who would end the wait.
+        if self._sending < _DONE and self.stream.blocked():
             return self._wait_until_writable()
-        return _DONE_AWAITABLE  # type: ignore[return-value]
+        return _DONE_AWAITABLE
 
     async def _wait_until_writable(self) -> None:
-        while self._sending != _LOST and self.stream.blocked():
+        while self._sending < _DONE and self.stream.blocked():
             await self._wait()
         if self._sending == _LOST:
             raise ClientDisconnected
@@ -367,10 +368,12 @@ class HttpExchange(Exchange):
         except KeyError:
             raise EventError(f"An event has no 'type': {message!r:.100}") from None
         if self._sending == _DONE:
-            if kind not in _KNOWN_EVENTS:
+            if type(kind) is not str or kind not in _KNOWN_EVENTS:
                 raise EventError(f"Unknown event type {kind!r:.60}")
             return
-        if kind == "http.response.start":
+        if self._sending != _IDLE and kind == "http.response.body":
+            self._send_body(message)
+        elif kind == "http.response.start":
             self._send_start(message)
         elif kind == "http.response.body":
             self._send_body(message)
@@ -385,7 +388,7 @@ class HttpExchange(Exchange):
         if self._sending != _IDLE:
             raise EventError("http.response.start sent twice")
         status = message.get("status")
-        if type(status) is not int and not isinstance(status, int) or not 200 <= status <= 999:
+        if (type(status) is not int and not isinstance(status, int)) or not 200 <= status <= 999:
             raise EventError(f"http.response.start: 'status' must be an int from 200 to 999, not {status!r:.40}")
         headers = message.get("headers")
         try:
@@ -470,7 +473,8 @@ class HttpExchange(Exchange):
     def _set_sending(self, state: int) -> None:
         self._sending = state
         if state >= _DONE:
-            self._chunks = None
+            if state == _DONE:
+                self._chunks = None
             if self._waiters is not None:
                 self._wake()
 

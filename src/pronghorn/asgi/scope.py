@@ -21,8 +21,8 @@ class Endpoint:
     """What the requests of one connection have in common: who speaks to which of our addresses, and how.
 
     ``client``: (host, port) or None · ``server``: (host, port), or (path, None) for a unix socket, or None ·
-    ``scheme``: "http" or "https" · ``trusted``: whether the client may speak for others (a proxy) · ``template``: the scope but for the request's own
-    keys. Connections that differ only in ``client`` share a template.
+    ``scheme``: "http" or "https" · ``trusted``: whether the client may speak for others (a proxy) ·
+    ``template``: the scope but for the request's own keys. Connections that differ only in ``client`` share a template.
     """
 
     __slots__ = ("client", "scheme", "template", "trusted")
@@ -89,7 +89,7 @@ def http_scope(request: Request, endpoint: Endpoint, context: Context) -> Scope:
     scope["headers"] = request.headers
     scope["client"] = endpoint.client
     extensions = template["extensions"]
-    scope["extensions"] = extensions.copy()
+    scope["extensions"] = {name: {} for name in extensions}
     state = context.state
     if state is not None:
         scope["state"] = state.copy()
@@ -102,6 +102,6 @@ def under_root(path: str, root_path: str) -> str:
     ASGI's ``path`` includes ``root_path``. A proxy may have stripped the prefix or passed it on: both arrive at the
     same path.
     """
-    if path == root_path or path.startswith(root_path + "/"):
+    if path == "*" or path == root_path or path.startswith(root_path + "/"):
         return path
     return root_path + path

@@ -5,7 +5,6 @@ Knows transports and addresses; builds neither a scope nor a response.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from enum import IntEnum
 from typing import Any

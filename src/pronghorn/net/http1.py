@@ -9,7 +9,6 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any
 
-from pronghorn.asgi.context import Context
 from pronghorn.asgi.exchange import HttpExchange
 from pronghorn.asgi.stream import Stream
 from pronghorn.net.connection import Connection, Protocol
@@ -57,7 +56,6 @@ class Http1(Protocol):
     __slots__ = (
         "_connection",
         "_context",
-        "_received",
         "_draining",
         "_exchange",
         "_gathered",
@@ -69,6 +67,7 @@ class Http1(Protocol):
         "_pump_scheduled",
         "_pumping",
         "_reading",
+        "_received",
         "_request_deadline",
         "_stalled",
         "_stream",
@@ -410,7 +409,7 @@ class Http1Stream(Stream):
 
     def send_informational(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         http = self._http
-        if http._exchange is not None and http._exchange.request.http_version != "1.0":
+        if http._exchange is not None and not http._exchange.request.is_1_0:
             http._writer.informational(http._out, status, headers)
             http.written(_HEAD_ESTIMATE)
 

@@ -59,10 +59,10 @@ def settle(request: Request, authority: bytes | None) -> int:
                 upgrade = value if upgrade is None else upgrade + b"," + value
         elif size == 2 and name == b"te":
             te = value if te is None else te + b"," + value
-    is_1_0 = request.http_version == "1.0"
+    is_1_0 = request.is_1_0
     _settle_host(request, host, authority, is_1_0)
     request.keep_alive = not is_1_0
-    if connection is not None and connection != b"keep-alive" or (is_1_0 and connection is not None):
+    if connection is not None and (is_1_0 or connection != b"keep-alive"):
         _settle_connection(request, connection, upgrade, is_1_0)
     if coding is not None:
         _settle_coding(request, coding, length, is_1_0)

@@ -67,6 +67,7 @@ _FIELD_NAME = chars.FIELD_NAME
 _FIELD_VALUE = chars.FIELD_VALUE
 _HEX_VALUE = chars.HEX_VALUE
 _METHODS = METHODS
+_CONNECT = METHODS[b"CONNECT"]
 _NAMES = NAMES
 
 #: Empty lines a robust server skips before a request line (RFC 9112 section 2.2).
@@ -263,10 +264,13 @@ class Http1Parser:
             return self._await_request_line(start, size)
         self._check_line_limit(end - start)
         request = self.request
-        self._read_method(request, buf[start:method_end])
+        if method_end - start == 3 and buf[start] == 71 and buf[start + 1] == 69 and buf[start + 2] == 84:
+            request.method = "GET"
+        else:
+            self._read_method(request, buf[start:method_end])
         request.target = buf[target_start:target_end]
         self._authority = None
-        if buf[target_start] == _SLASH and request.method != "CONNECT":
+        if buf[target_start] == _SLASH and request.method is not _CONNECT:
             if path_end == target_end:
                 request.raw_path = request.target
             else:
@@ -311,6 +315,7 @@ class Http1Parser:
             request = Request()
             if buf[start + 7] == 48:
                 request.http_version = "1.0"
+                request.is_1_0 = True
             self.request = request
             return start + 8
         return self._read_odd_version(start, line_start)
@@ -470,7 +475,7 @@ class Http1Parser:
         """
         data = self._buffer
         byte = data[name_end]
-        if byte == _LF or byte == _CR:
+        if byte in (_LF, _CR):
             raise ProtocolError(400, "Field line without a colon, or ended by a bare CR or LF")
         if name_end == start and byte in (_SP, _TAB):
             return self._unfold(fields, start)

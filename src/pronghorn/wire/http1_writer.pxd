@@ -5,7 +5,7 @@ from pronghorn.wire.response cimport Response
 
 cdef int _NONE, _LENGTH, _CHUNKED, _CLOSE
 cdef dict _STATUS_LINES
-cdef list _DECIMALS
+cdef list _LENGTH_LINES
 
 cpdef bytes status_line(int status)
 

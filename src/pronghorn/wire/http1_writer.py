@@ -37,8 +37,8 @@ _STATUS_LINES[414] = b"HTTP/1.1 414 URI Too Long\r\n"
 _STATUS_LINES[416] = b"HTTP/1.1 416 Range Not Satisfiable\r\n"
 _STATUS_LINES[422] = b"HTTP/1.1 422 Unprocessable Content\r\n"
 
-#: Smaller decimal lengths exist once, as most responses are small.
-_DECIMALS = [b"%d" % number for number in range(1024)]
+#: The lines of smaller lengths exist once, as most responses are small.
+_LENGTH_LINES = [b"content-length: %d\r\n" % length for length in range(1024)]
 
 
 def status_line(status: int) -> bytes:
@@ -89,14 +89,16 @@ class Http1Writer:
     ) -> None:
         """Append the head and the first part of the content.
 
-        ``data``: bytes, may be empty. ``end``: nothing follows, trailers neither. ``defaults``: the Date and Server
-        lines, for a response that has none of its own. Raises ContentError as ``data`` does.
+        ``data``: bytes, may be empty. ``end``: nothing follows, trailers neither. ``defaults``: the Date line, the
+        Server line and both, for a response that has none of its own. Raises ContentError as ``data`` does.
         """
         length = self._choose_framing(request, response, len(data), end)
         parts = [status_line(response.status)]
-        if not response.has_date:
+        if not response.has_date and not response.has_server:
+            parts.append(defaults[2])
+        elif not response.has_date:
             parts.append(defaults[0])
-        if not response.has_server:
+        elif not response.has_server:
             parts.append(defaults[1])
         for name, value in response.headers:
             parts.append(name)
@@ -104,14 +106,12 @@ class Http1Writer:
             parts.append(value)
             parts.append(b"\r\n")
         if length >= 0:
-            parts.append(b"content-length: ")
-            parts.append(_DECIMALS[length] if length < 1024 else b"%d" % length)
-            parts.append(b"\r\n")
+            parts.append(_LENGTH_LINES[length] if length < 1024 else b"content-length: %d\r\n" % length)
         elif self._framing == _CHUNKED:
             parts.append(b"transfer-encoding: chunked\r\n")
         if not self.keep_alive:
             parts.append(b"connection: close\r\n\r\n")
-        elif request.http_version == "1.0":
+        elif request.is_1_0:
             parts.append(b"connection: keep-alive\r\n\r\n")
         else:
             parts.append(b"\r\n")
@@ -146,7 +146,7 @@ class Http1Writer:
             self._framing = _LENGTH
             self._remaining = size
             return size
-        if request.http_version == "1.0":
+        if request.is_1_0:
             self._framing = _CLOSE
             self.keep_alive = False
         else:

@@ -12,6 +12,7 @@ cdef class Request:
     cdef public bytes raw_path
     cdef public bytes query_string
     cdef public str http_version
+    cdef public bint is_1_0
     # the fields
     cdef public list headers
     # what the fields say of the body

@@ -10,7 +10,8 @@ class Request:
     """A request head.
 
     ``method`` str · ``target`` bytes as received · ``path`` str, percent-decoded UTF-8 · ``raw_path`` and
-    ``query_string`` bytes, undecoded · ``http_version`` "1.0", "1.1" or "2" · ``headers`` list of (lower-case name,
+    ``query_string`` bytes, undecoded · ``http_version`` "1.0", "1.1" or "2" (``is_1_0``
+    says the first, for the hot path) · ``headers`` list of (lower-case name,
     value) in the order received · ``content_length`` int, -1 when not given · ``chunked``, ``has_body``,
     ``keep_alive``, ``expect_continue``, ``accepts_trailers`` bool · ``upgrade`` bytes, the lower-case ``Upgrade``
     value where ``Connection`` lists it, else empty.
@@ -24,6 +25,7 @@ class Request:
         "has_body",
         "headers",
         "http_version",
+        "is_1_0",
         "keep_alive",
         "method",
         "path",
@@ -40,6 +42,7 @@ class Request:
         self.raw_path = b""
         self.query_string = b""
         self.http_version = "1.1"
+        self.is_1_0 = False
         self.headers: list[tuple[bytes, bytes]] = []
         self.content_length = -1
         self.chunked = False
