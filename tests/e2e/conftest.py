@@ -46,9 +46,7 @@ def server(
     """One server for a whole module. The module's ``APP`` and ``SETTINGS`` say which."""
     app = getattr(request.module, "APP", BARE)
     settings = getattr(request.module, "SETTINGS", {})
-    with GunicornServer(
-        app, tmp_path_factory.mktemp("server"), worker_class=worker_class, **settings
-    ) as running:
+    with GunicornServer(app, tmp_path_factory.mktemp("server"), worker_class=worker_class, **settings) as running:
         yield running
 
 

@@ -36,9 +36,7 @@ class LogFile:
 
     def next(self) -> dict[str, str]:
         """The next line that was not returned yet; waits for it."""
-        line = wait_until(
-            lambda: self._line(self._seen), message=lambda: f"line {self._seen} of {self._lines()}"
-        )
+        line = wait_until(lambda: self._line(self._seen), message=lambda: f"line {self._seen} of {self._lines()}")
         self._seen += 1
         values = line.split(SEPARATOR)
         assert len(values) == len(ATOMS), line
@@ -121,15 +119,10 @@ class TestAtoms:
         server, log = logged
         server.get("/slow?seconds=1.2")
         line = log.next()
-        assert (
-            abs(
-                (datetime.now().astimezone() - datetime.strptime(line["t"], "[%d/%b/%Y:%H:%M:%S %z]")).seconds
-            )
-            < 60
-        )
-        microseconds = int(line["D"]) + 1_000_000 * int(line["T"])
+        written = datetime.strptime(line["t"], "[%d/%b/%Y:%H:%M:%S %z]")
+        assert 0 <= (datetime.now().astimezone() - written).total_seconds() < 60
         assert int(line["T"]) >= 1
-        assert microseconds >= 1_100_000
+        assert int(line["D"]) >= 1_100_000
         assert re.fullmatch(r"\d+\.\d{6}", line["L"])
         assert float(line["L"]) >= 1.1
         assert int(line["M"]) >= 1100
@@ -140,9 +133,7 @@ class TestAtoms:
             client.send(request_bytes("GET", "/"))
             client.read_response()
         line = log.next()
-        assert [line[name] for name in ("u", "f", "a", "{x-test}i", "{x-app}o", "{content_type}e")] == [
-            "-"
-        ] * 6
+        assert [line[name] for name in ("u", "f", "a", "{x-test}i", "{x-app}o", "{content_type}e")] == ["-"] * 6
         assert line["q"] == ""
 
     def test_quotes_cannot_break_out(self, logged: Logged) -> None:
@@ -181,9 +172,7 @@ class TestKindsOfRequests:
     def test_chunked_request(self, logged: Logged) -> None:
         server, log = logged
         with server.connect() as client:
-            client.send(
-                b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(b"12", b"3")
-            )
+            client.send(b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(b"12", b"3"))
             assert client.read_response().body == b"123"
         assert log.next()["B"] == "3"
 

@@ -23,10 +23,7 @@ def long_line(length: int) -> bytes:
 def many_fields(count: int) -> bytes:
     """A request with exactly ``count`` field lines, Host among them."""
     return (
-        b"GET / HTTP/1.1\r\n"
-        + HOST
-        + b"".join(b"X-Field-%d: 1\r\n" % number for number in range(count - 1))
-        + b"\r\n"
+        b"GET / HTTP/1.1\r\n" + HOST + b"".join(b"X-Field-%d: 1\r\n" % number for number in range(count - 1)) + b"\r\n"
     )
 
 
@@ -82,9 +79,7 @@ MALFORMED = [
     pytest.param(post(b"Content-Length: +4", body=b"body"), 400, id="signed length"),
     pytest.param(post(b"Content-Length: 4x", body=b"body"), 400, id="length with a letter"),
     pytest.param(post(b"Content-Length:", body=b"body"), 400, id="empty length"),
-    pytest.param(
-        post(b"Transfer-Encoding: chunked, identity", body=b"0\r\n\r\n"), 400, id="chunked not last"
-    ),
+    pytest.param(post(b"Transfer-Encoding: chunked, identity", body=b"0\r\n\r\n"), 400, id="chunked not last"),
     pytest.param(post(b"Transfer-Encoding: gzip, chunked", body=b"0\r\n\r\n"), 501, id="unknown coding"),
     pytest.param(
         b"POST /echo HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -115,9 +110,7 @@ def refused(server: GunicornServer, data: bytes, status: int) -> str:
         assert "close" in response.connection
         assert response.framing == "length"
         client.assert_closed()
-    lines = wait_until(
-        lambda: REASON.findall(server.log()[start:]), 3, lambda: f"a reason in {server.log()[start:]!r}"
-    )
+    lines = wait_until(lambda: REASON.findall(server.log()[start:]), 3, lambda: f"a reason in {server.log()[start:]!r}")
     assert len(lines) == 1, f"one line per bad request, found {lines} in:\n{server.log()[start:]}"
     assert "Traceback" not in server.log()[start:]
     return str(lines[0])
@@ -181,11 +174,7 @@ def test_the_reply_survives_bytes_that_nobody_reads(server: GunicornServer) -> N
 
 def test_after_good_requests_on_the_same_connection(server: GunicornServer) -> None:
     with server.connect() as client:
-        client.send(
-            request_bytes("GET", "/slow?seconds=0.1")
-            + request_bytes("GET", "/")
-            + b"complete garbage\r\n\r\n"
-        )
+        client.send(request_bytes("GET", "/slow?seconds=0.1") + request_bytes("GET", "/") + b"complete garbage\r\n\r\n")
         assert client.read_response().status == 200
         assert client.read_response().body == b"Hello, world!"
         assert client.read_response().status == 400

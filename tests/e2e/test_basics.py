@@ -28,9 +28,7 @@ class TestOneRequest:
         """RFC 9110 6.6.1: an origin server with a clock sends Date."""
         date = server.get("/").header("date")
         assert date is not None
-        assert re.fullmatch(
-            r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT", date
-        )
+        assert re.fullmatch(r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT", date)
 
     def test_head_keeps_the_length_and_sends_no_body(self, server: GunicornServer) -> None:
         with server.connect() as client:
@@ -124,9 +122,7 @@ class TestBodies:
     def test_chunked_request(self, server: GunicornServer) -> None:
         with server.connect() as client:
             client.send(
-                request_bytes("PUT", "/echo", "Transfer-Encoding: chunked").replace(
-                    b"Content-Length: 0\r\n", b""
-                )
+                request_bytes("PUT", "/echo", "Transfer-Encoding: chunked").replace(b"Content-Length: 0\r\n", b"")
                 + chunked(b"first,", b"second,", b"x" * 70_000)
             )
             assert client.read_response().body == b"first,second," + b"x" * 70_000
@@ -144,8 +140,7 @@ class TestBodies:
     def test_chunks_in_single_bytes(self, server: GunicornServer) -> None:
         with server.connect() as client:
             client.send_slowly(
-                b"POST /echo HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n"
-                + chunked(b"abc", b"defgh")
+                b"POST /echo HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(b"abc", b"defgh")
             )
             assert client.read_response().body == b"abcdefgh"
 
@@ -166,9 +161,7 @@ class TestBodies:
 
     def test_both_directions_at_once(self, server: GunicornServer) -> None:
         with server.connect() as client:
-            client.send(
-                b"POST /duplex HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nping\r\n"
-            )
+            client.send(b"POST /duplex HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nping\r\n")
             client.read_until(b"ping")
             client.send(b"4\r\npong\r\n")
             client.read_until(b"pong")
@@ -206,9 +199,7 @@ class TestBodies:
             client.send_until_refused(request_bytes("POST", "/unread", body=b"z" * 400_000))
             assert client.read_response().body == b"not read"
 
-    def test_an_unread_small_body_leaves_the_connection_usable_or_closed(
-        self, server: GunicornServer
-    ) -> None:
+    def test_an_unread_small_body_leaves_the_connection_usable_or_closed(self, server: GunicornServer) -> None:
         with server.connect() as client:
             response = client.request("POST", "/unread", body=b"GET /smuggled HTTP/1.1\r\nHost: test\r\n\r\n")
             assert response.body == b"not read"
@@ -218,7 +209,7 @@ class TestBodies:
                 assert client.request("GET", "/").body == b"Hello, world!"
 
     def test_send_waits_for_a_client_that_does_not_read(self, server: GunicornServer) -> None:
-        """ASGI: send() is where backpressure acts. Otherwise the worker's memory takes what the client does not."""
+        """Backpressure acts in send(), or the worker's memory would take what the client does not."""
         with server.connect(receive_buffer=4096) as client:
             client.send(request_bytes("GET", "/flood?name=unread-flood"))
             client.read_until(b"\r\n\r\n")
@@ -249,9 +240,7 @@ class TestConnections:
 
     def test_pipeline(self, server: GunicornServer) -> None:
         with server.connect() as client:
-            client.send(
-                b"".join(request_bytes("POST", "/echo", body=b"number %d" % number) for number in range(50))
-            )
+            client.send(b"".join(request_bytes("POST", "/echo", body=b"number %d" % number) for number in range(50)))
             assert [client.read_response().body for _ in range(50)] == [b"number %d" % n for n in range(50)]
             client.assert_silent()
 
@@ -333,9 +322,7 @@ class TestConnections:
 class TestExpectContinue:
     def test_interim_response_when_the_body_is_wanted(self, server: GunicornServer) -> None:
         with server.connect() as client:
-            client.send(
-                b"POST /echo HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n"
-            )
+            client.send(b"POST /echo HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
             assert client.read_informational().status == 100
             client.assert_silent()
             client.send(b"body")
@@ -350,9 +337,7 @@ class TestExpectContinue:
     def test_final_response_without_the_body(self, server: GunicornServer) -> None:
         """RFC 9110 10.1.1: a final status instead of 100; the body that never came must not be waited for."""
         with server.connect() as client:
-            client.send(
-                b"POST /unread HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n"
-            )
+            client.send(b"POST /unread HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n")
             response = client.read_response()
             assert (response.body, response.informational) == (b"not read", [])
             if "close" in response.connection:

@@ -113,9 +113,7 @@ class TestTerm:
             assert server.stop() == 0
         happened = events(server, worker)
         assert (
-            happened.index("cancelled")
-            < happened.index("lifespan.shutdown.complete")
-            < happened.index("worker_exit")
+            happened.index("cancelled") < happened.index("lifespan.shutdown.complete") < happened.index("worker_exit")
         )
         assert "SIGKILL" not in server.log()
 
@@ -191,9 +189,7 @@ class TestReplacement:
         after = server.worker_pids()
         assert before[0] not in after
         assert before[1] in after
-        wait_until(
-            lambda: server.get("/pid").text == str(max(after)), message="an answer from the new worker"
-        )
+        wait_until(lambda: server.get("/pid").text == str(max(after)), message="an answer from the new worker")
 
     def test_after_max_requests(self, serve: Serve) -> None:
         server = serve(max_requests=3)
@@ -246,9 +242,7 @@ class TestReload:
             server.wait_trace("at gate")
             server.write_source(ANSWER % b"the new application")
             server.signal(signal.SIGHUP)
-            wait_until(
-                lambda: set(server.accepting_pids()).isdisjoint(before), message="only new workers accept"
-            )
+            wait_until(lambda: set(server.accepting_pids()).isdisjoint(before), message="only new workers accept")
             assert server.get("/").body == b"the new application"
             (server.directory / "gate").touch()
             assert client.read_response().text in map(str, before)
@@ -290,9 +284,7 @@ class TestReload:
         server = serve(pidfile=str(pidfile), config=HOOKS)
         old_worker = only_worker(server)
         server.signal(signal.SIGUSR2)
-        successor = int(
-            wait_until(lambda: _read(Path(f"{pidfile}.2")), message="the pid file of the new master")
-        )
+        successor = int(wait_until(lambda: _read(Path(f"{pidfile}.2")), message="the pid file of the new master"))
         wait_until(lambda: server.log().count("Listening at") == 2, message="the new master listens")
         assert server.stop() == 0
         assert not is_running(old_worker)
@@ -364,9 +356,7 @@ class TestTimeout:
 
     def test_the_heart_beats_through_drain_and_shutdown(self, serve: Serve) -> None:
         """Each takes longer than ``timeout``. TERM goes to the worker only, the master watches on."""
-        server = serve(
-            config=HOOKS, timeout=2, graceful_timeout=GRACEFUL, environment={"SHUTDOWN_SECONDS": "4"}
-        )
+        server = serve(config=HOOKS, timeout=2, graceful_timeout=GRACEFUL, environment={"SHUTDOWN_SECONDS": "4"})
         worker = only_worker(server)
         with server.connect() as client:
             client.send(request_bytes("GET", "/gate"))

@@ -140,12 +140,8 @@ class TestState:
     def test_each_request_has_a_shallow_copy(self, start: Serve) -> None:
         server = start("ok")
         first, second = (server.get("/").json() for _ in range(2))
-        assert (first["state"]["requests"], second["state"]["requests"]) == (1, 1), (
-            "no key leaks to the next request"
-        )
-        assert (len(first["state"]["shared"]), len(second["state"]["shared"])) == (1, 2), (
-            "the values are shared"
-        )
+        assert (first["state"]["requests"], second["state"]["requests"]) == (1, 1), "no key leaks to the next request"
+        assert (len(first["state"]["shared"]), len(second["state"]["shared"])) == (1, 2), "the values are shared"
 
     def test_requests_run_on_the_loop_of_the_lifespan(self, start: Serve) -> None:
         assert start("ok").get("/").json()["same_loop"] is True
@@ -188,9 +184,7 @@ class TestOptionOfPronghorn:
 
     def test_on(self, serve: Serve) -> None:
         environment = {"LIFESPAN": "unsupported", "PRONGHORN_LIFESPAN": "on"}
-        check_on(
-            serve(source=APP, environment=environment, asgi_lifespan="off", ready=False), "no lifespan here"
-        )
+        check_on(serve(source=APP, environment=environment, asgi_lifespan="off", ready=False), "no lifespan here")
 
     def test_off(self, serve: Serve) -> None:
         check_off(serve(source=APP, environment={"LIFESPAN": "ok", "PRONGHORN_LIFESPAN": "off"}))

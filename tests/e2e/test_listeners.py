@@ -99,9 +99,7 @@ def test_backlog(serve: Serve, backlog: int) -> None:
     largest = int(Path("/proc/sys/net/core/somaxconn").read_text())
     server = serve(backlog=backlog)
     server.get("/")
-    shown = subprocess.run(
-        ["ss", "-Hltn", f"sport = :{server.address[1]}"], capture_output=True, text=True, check=True
-    )
+    shown = subprocess.run(["ss", "-Hltn", f"sport = :{server.address[1]}"], capture_output=True, text=True, check=True)
     assert int(shown.stdout.split()[2]) == min(backlog, largest)
 
 
