@@ -19,7 +19,7 @@ QUIET_TURNS = 25
 #: Turns of the loop after which a condition will not come true any more.
 MOST_TURNS = 20_000
 #: Seconds after which a test hangs; far more than any needs.
-HANGS = 30.0
+HANGS = 20.0
 
 EAGER_POSSIBLE = sys.version_info >= (3, 12)
 #: The ways to start applications that this Python has.
@@ -107,3 +107,39 @@ def make_context(app: Callable[..., Any], *, eager: bool = False, **attributes: 
     for name, value in attributes.items():
         setattr(context, name, value)
     return context
+
+
+class Timers:
+    """Takes the running loop's ``call_later`` over: what is set is kept in ``pending``, and fires when told."""
+
+    def __init__(self) -> None:
+        self.pending: list[Timer] = []
+        asyncio.get_running_loop().call_later = self._call_later  # type: ignore[assignment,method-assign]
+
+    def _call_later(self, delay: float, callback: Callable[..., object], *args: Any, **kwargs: Any) -> Timer:
+        timer = Timer(self, delay, functools.partial(callback, *args))
+        self.pending.append(timer)
+        return timer
+
+    @property
+    def delays(self) -> list[float]:
+        return [timer.delay for timer in self.pending]
+
+    def fire(self) -> None:
+        """Run all that is pending."""
+        pending, self.pending = self.pending, []
+        for timer in pending:
+            timer.callback()
+
+
+class Timer:
+    """What ``Timers`` returns for a ``TimerHandle``."""
+
+    def __init__(self, timers: Timers, delay: float, callback: Callable[[], object]) -> None:
+        self.delay = delay
+        self.callback = callback
+        self._timers = timers
+
+    def cancel(self) -> None:
+        if self in self._timers.pending:
+            self._timers.pending.remove(self)

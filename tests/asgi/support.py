@@ -42,6 +42,7 @@ def make_request(
     request.raw_path, _, request.query_string = target.partition(b"?")
     request.path = unquote(request.raw_path.decode("latin-1"))
     request.http_version = http_version
+    request.is_1_0 = http_version == "1.0"
     request.headers = [*headers]
     request.keep_alive = True
     request.has_body = body is not None
@@ -254,6 +255,20 @@ async def reply(send: Send, body: bytes = b"ok", status: int = 200, headers: Seq
 async def hello(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     """The smallest application."""
     await reply(send, b"hello", headers=[(b"content-type", b"text/plain"), (b"content-length", b"5")])
+
+
+async def scope_of(talk: Callable[..., Conversation], *args: Any, **kwargs: Any) -> dict[str, Any]:
+    """The scope that an application gets for a request; ``talk`` is the fixture."""
+    scopes = []
+
+    async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        scopes.append(scope)
+        await reply(send)
+
+    answer = await talk(app, *args, **kwargs).finish()
+    assert answer.status == 200
+    (scope,) = scopes
+    return scope
 
 
 def sends(*events: Any) -> App:

@@ -19,26 +19,13 @@ from tests.asgi.support import (
     body,
     hello,
     reply,
+    scope_of,
     sends,
     start,
 )
 
 Talk = Callable[..., Conversation]
 Scope = dict[str, Any]
-
-
-async def scope_of(talk: Talk, *args: Any, **kwargs: Any) -> Scope:
-    """The scope that an application gets."""
-    scopes = []
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        scopes.append(scope)
-        await reply(send)
-
-    answer = await talk(app, *args, **kwargs).finish()
-    assert answer.status == 200
-    (scope,) = scopes
-    return scope
 
 
 # -- the scope ------------------------------------------------------------------------------------------------------
@@ -350,7 +337,9 @@ async def test_rule_08_an_exception_out_of_the_call_itself(talk: Talk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("events", "status"), [([], 500), ([start()], 500), ([start(), body(b"x", True)], 200)], ids=["idle", "held", "streaming"]
+    ("events", "status"),
+    [([], 500), ([start()], 500), ([start(), body(b"x", True)], 200)],
+    ids=["idle", "held", "streaming"],
 )
 @in_loop
 async def test_rule_08_returning_early_is_an_error_too(talk: Talk, events: list[Event], status: int) -> None:

@@ -214,9 +214,7 @@ async def test_rule_21_asking_again_and_again_cannot_stop_the_loop(talk: Talk) -
 
 @in_loop
 async def test_rule_22_defaults(talk: Talk) -> None:
-    answer = await talk(
-        sends({"type": "http.response.start", "status": 204}, {"type": "http.response.body"})
-    ).finish()
+    answer = await talk(sends({"type": "http.response.start", "status": 204}, {"type": "http.response.body"})).finish()
     assert (answer.status, answer.body, answer.complete) == (204, b"", True)
 
 
@@ -459,7 +457,7 @@ async def test_rule_24_an_exception_made_of_it_is_not_logged(talk: Talk) -> None
         try:
             await send(start())
         except OSError:
-            raise ClientDisconnect  # noqa: B904 - as Starlette does it
+            raise ClientDisconnect
 
     conversation = talk(app)
     await settle(3)
@@ -497,7 +495,15 @@ async def test_rule_24_an_oserror_of_the_applications_own_is_logged(talk: Talk) 
 
 # -- responses without content --------------------------------------------------------------------------------------
 
-WITHOUT_CONTENT = [("HEAD", 200), ("HEAD", 404), ("GET", 204), ("GET", 304), ("HEAD", 204), ("HEAD", 304), ("POST", 204)]
+WITHOUT_CONTENT = [
+    ("HEAD", 200),
+    ("HEAD", 404),
+    ("GET", 204),
+    ("GET", 304),
+    ("HEAD", 204),
+    ("HEAD", 304),
+    ("POST", 204),
+]
 PARTS: dict[str, list[Event]] = {
     "one part": [body(b"hello")],
     "two parts": [body(b"hel", True), body(b"lo")],

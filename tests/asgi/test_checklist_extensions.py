@@ -246,7 +246,11 @@ async def test_rule_47_out_of_place_or_invalid(talk: Talk, events: list[Event], 
 async def test_rule_47_framing_fields_are_not_sent_as_trailers(talk: Talk) -> None:
     """RFC 9110 section 6.5.1: a recipient that merged them would be misled."""
     conversation = talk(
-        sends(start(trailers=True), body(b"a"), trailers((b"content-length", b"9"), (b"transfer-encoding", b"x"), (b"x-a", b"1"))),
+        sends(
+            start(trailers=True),
+            body(b"a"),
+            trailers((b"content-length", b"9"), (b"transfer-encoding", b"x"), (b"x-a", b"1")),
+        ),
         headers=TE,
     )
     answer = await conversation.finish()

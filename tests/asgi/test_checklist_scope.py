@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.asgi.doubles import in_loop, until
-from tests.asgi.support import Conversation, Receive, Send, body, hello, read_all, reply, start
+from tests.asgi.support import Conversation, Receive, Send, body, hello, read_all, reply, scope_of, start
 from tests.net.support import CLIENT, SERVER, Wire
 
 Talk = Callable[..., Conversation]
@@ -30,20 +30,6 @@ KEYS = {
     "server",
     "extensions",
 }
-
-
-async def scope_of(talk: Talk, *args: Any, **kwargs: Any) -> Scope:
-    """The scope that an application gets."""
-    scopes = []
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        scopes.append(scope)
-        await reply(send)
-
-    answer = await talk(app, *args, **kwargs).finish()
-    assert answer.status == 200
-    (scope,) = scopes
-    return scope
 
 
 async def scope_on_wire(request: bytes, **kwargs: Any) -> Scope:
@@ -144,7 +130,14 @@ async def test_rule_14_root_path_is_empty_by_default(talk: Talk) -> None:
 
 @pytest.mark.parametrize(
     ("target", "path"),
-    [(b"/a", "/app/a"), (b"/", "/app/"), (b"/app", "/app"), (b"/app/", "/app/"), (b"/app/a", "/app/a"), (b"/apple", "/app/apple")],
+    [
+        (b"/a", "/app/a"),
+        (b"/", "/app/"),
+        (b"/app", "/app"),
+        (b"/app/", "/app/"),
+        (b"/app/a", "/app/a"),
+        (b"/apple", "/app/apple"),
+    ],
 )
 @in_loop
 async def test_rule_14_path_includes_root_path_once(talk: Talk, target: bytes, path: str) -> None:

@@ -1,0 +1,481 @@
+"""``HttpExchange``: how it ends and who hears of it; cancellation, backpressure, what ends the worker."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from pronghorn.asgi.errors import ClientDisconnected
+from pronghorn.asgi.exchange import HttpExchange, Sending
+from pronghorn.asgi.stream import RecordingStream
+from tests.asgi.bench import TO_SENDING, Bench, Oops, Scope
+from tests.asgi.doubles import Timers, in_loop, make_context, settle, until
+from tests.asgi.support import Receive, Send, body, make_endpoint, make_request, start
+
+# -- outcomes -------------------------------------------------------------------------------------------------------
+
+#: State, what ends it: (state after it, status of a response that is sent in the application's place or None, whether
+#: the response is cut off, the level of the one log entry or None).
+Outcome = tuple[str, int | None, bool, str | None]
+OUTCOMES: dict[str, dict[str, Outcome]] = {
+    "IDLE": {
+        "return": ("DONE", 500, False, "error"),
+        "raise": ("DONE", 500, False, "error"),
+        "cancel itself": ("DONE", 500, False, "error"),
+        "cancel": ("DONE", 503, False, "warning"),
+        "timeout": ("DONE", 504, False, "warning"),
+        "fault": ("DONE", 413, False, None),
+        "lost": ("LOST", None, False, None),
+        "half-close": ("IDLE", None, False, None),
+    },
+    "HELD": {
+        "return": ("DONE", 500, False, "error"),
+        "raise": ("DONE", 500, False, "error"),
+        "cancel itself": ("DONE", 500, False, "error"),
+        "cancel": ("DONE", 503, False, "warning"),
+        "timeout": ("DONE", 504, False, "warning"),
+        "fault": ("DONE", 413, False, None),
+        "lost": ("LOST", None, False, None),
+        "half-close": ("HELD", None, False, None),
+    },
+    "STREAMING": {
+        "return": ("DONE", None, True, "error"),
+        "raise": ("DONE", None, True, "error"),
+        "cancel itself": ("DONE", None, True, "error"),
+        "cancel": ("DONE", None, True, "warning"),
+        "timeout": ("DONE", None, True, "warning"),
+        "fault": ("DONE", None, True, None),
+        "lost": ("LOST", None, False, None),
+        "half-close": ("STREAMING", None, False, None),
+    },
+    "TRAILERS": {
+        "return": ("DONE", None, True, "error"),
+        "raise": ("DONE", None, True, "error"),
+        "cancel itself": ("DONE", None, True, "error"),
+        "cancel": ("DONE", None, True, "warning"),
+        "timeout": ("DONE", None, True, "warning"),
+        "fault": ("DONE", None, True, None),
+        "lost": ("LOST", None, False, None),
+        "half-close": ("TRAILERS", None, False, None),
+    },
+    "DONE": {
+        "return": ("DONE", None, False, None),
+        "raise": ("DONE", None, False, "error"),
+        "cancel itself": ("DONE", None, False, None),
+        "cancel": ("DONE", None, False, None),
+        "fault": ("DONE", None, False, None),
+        "lost": ("DONE", None, False, None),
+        "half-close": ("DONE", None, False, None),
+    },
+    "LOST": {
+        "return": ("LOST", None, False, None),
+        "raise": ("LOST", None, False, "error"),
+        "cancel itself": ("LOST", None, False, None),
+        "cancel": ("LOST", None, False, None),
+        "fault": ("LOST", None, False, None),
+        "lost": ("LOST", None, False, None),
+        "half-close": ("LOST", None, False, None),
+    },
+}
+
+
+@pytest.mark.parametrize(("state", "step"), [(state, step) for state, steps in OUTCOMES.items() for step in steps])
+@in_loop
+async def test_outcomes(state: str, step: str, eager: bool) -> None:
+    bench = await Bench(eager=eager).start()
+    await bench.play(*TO_SENDING[state])
+    before = bench.head()
+    await bench.play(step)
+    after, status, cut, level = OUTCOMES[state][step]
+    assert bench.exchange.sending is Sending[after]
+    assert bench.aborted is cut
+    if status is None:
+        assert bench.head() == before
+    else:
+        head = bench.head()
+        assert head is not None
+        assert head[0] == status
+        assert head[1]
+        assert bench.stream.complete
+    assert [entry[0] for entry in bench.log.entries] == ([level] if level else [])
+    if step in ("return", "raise", "cancel itself", "cancel"):
+        assert not bench.context.tasks
+
+
+@in_loop
+async def test_a_fault_is_answered_with_its_reason_and_fields() -> None:
+    bench = await Bench().start()
+    await bench.play("fault")
+    head = bench.head()
+    assert head == (413, b"too much\n")
+    response = bench.exchange.response
+    assert response is not None
+    assert (b"x-why", b"1") in response.headers
+
+
+@in_loop
+async def test_the_time_for_a_whole_request_ends_the_application_too() -> None:
+    bench = await Bench().start()
+    await bench.play("timeout")
+    await settle(4)
+    assert bench.cancelled
+    assert not bench.context.tasks
+    assert len(bench.log.entries) == 1
+
+
+@in_loop
+async def test_cancel_without_an_application_is_nothing() -> None:
+    bench = Bench()
+    bench.exchange.cancel()
+    bench.exchange.on_disconnect(True)
+    bench.exchange.on_writable()
+    assert bench.stream.calls == []
+
+
+# -- observation ----------------------------------------------------------------------------------------------------
+
+#: State, what ends it: the status that the access log gets.
+OBSERVED: dict[str, dict[str, int]] = {
+    "IDLE": {"return": 500, "raise": 500, "cancel": 503, "timeout": 504, "fault": 413, "lost": 499},
+    "HELD": {"return": 500, "raise": 500, "cancel": 503, "timeout": 504, "fault": 413, "lost": 499},
+    "STREAMING": {"return": 200, "raise": 200, "cancel": 200, "timeout": 200, "fault": 200, "lost": 200},
+    "TRAILERS": {"return": 200, "raise": 200, "cancel": 200, "timeout": 200, "fault": 200, "lost": 200},
+    "DONE": {"return": 200, "raise": 200, "cancel": 200, "fault": 200, "lost": 200},
+}
+
+
+@pytest.mark.parametrize(("state", "step"), [(state, step) for state, steps in OBSERVED.items() for step in steps])
+@in_loop
+async def test_observed_once_whatever_happens(state: str, step: str) -> None:
+    bench = await Bench(disconnect_grace_period=0.0).start()
+    await bench.play(*TO_SENDING[state], step)
+    if bench.context.tasks and not bench.cancelled:
+        bench.exchange.cancel()
+    await settle(4)
+    assert not bench.context.tasks
+    assert [status for status, _ in bench.observed] == [OBSERVED[state][step]]
+
+
+@in_loop
+async def test_observed_when_the_last_byte_was_handed_over() -> None:
+    bench = await Bench().start()
+    await bench.play("start", "more")
+    assert bench.observed == []
+    await bench.play("last")
+    assert bench.observed == [(200, 2)]
+    await bench.app_returns()
+    assert len(bench.observed) == 1
+
+
+@in_loop
+async def test_trailers_are_waited_for() -> None:
+    bench = await Bench().start()
+    await bench.play("start with trailers", "last")
+    assert bench.observed == []
+    await bench.play("trailers")
+    assert bench.observed == [(200, 1)]
+
+
+@pytest.mark.parametrize("timed", [True, False])
+@in_loop
+async def test_started_is_set_where_somebody_wants_it(timed: bool) -> None:
+    bench = await Bench(timed=timed).start()
+    assert (bench.exchange.started > 0) is timed
+
+
+# -- pre_request ----------------------------------------------------------------------------------------------------
+
+
+@in_loop
+async def test_pre_request_comes_before_the_scope() -> None:
+    bench = Bench()
+
+    def hook(exchange: HttpExchange) -> None:
+        assert exchange.scope is None
+        exchange.request.headers.append((b"x-busy", b"1"))
+
+    bench.context.pre_request = hook
+    await bench.start()
+    assert bench.exchange.scope is not None
+    assert (b"x-busy", b"1") in bench.exchange.scope["headers"]
+
+
+@in_loop
+async def test_pre_request_that_raises_is_a_500() -> None:
+    def hook(exchange: HttpExchange) -> None:
+        raise Oops
+
+    bench = await Bench(pre_request=hook).start()
+    head = bench.head()
+    assert head is not None
+    assert head[0] == 500
+    assert [type(error) for error in bench.log.raised] == [Oops]
+    assert [status for status, _ in bench.observed] == [500]
+    assert not bench.context.tasks
+
+
+# -- disconnect and cancellation ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", ["half-close", "lost"])
+@pytest.mark.parametrize("state", ["IDLE", "HELD", "STREAMING", "TRAILERS"])
+@in_loop
+async def test_cancelled_after_the_grace_period(state: str, step: str) -> None:
+    bench = await Bench(disconnect_grace_period=7.0).start()
+    timers = Timers()
+    await bench.play(*TO_SENDING[state], step)
+    assert timers.delays == [7.0]
+    assert not bench.cancelled
+    timers.fire()
+    await settle(4)
+    assert bench.cancelled
+    assert not bench.context.tasks
+
+
+@in_loop
+async def test_one_grace_period_however_often_the_client_leaves() -> None:
+    bench = await Bench(disconnect_grace_period=7.0).start()
+    timers = Timers()
+    await bench.play("half-close", "lost", "lost")
+    assert timers.delays == [7.0]
+
+
+@in_loop
+async def test_no_grace_period_cancels_at_once() -> None:
+    bench = await Bench(disconnect_grace_period=0.0).start()
+    timers = Timers()
+    await bench.play("lost")
+    await settle(4)
+    assert timers.pending == []
+    assert bench.cancelled
+    assert bench.log.entries == []
+
+
+@in_loop
+async def test_a_negative_grace_period_never_cancels() -> None:
+    bench = await Bench(disconnect_grace_period=-1.0).start()
+    timers = Timers()
+    await bench.play("lost")
+    await settle(4)
+    assert timers.pending == []
+    assert not bench.cancelled
+
+
+@in_loop
+async def test_an_application_that_returns_in_time_is_not_cancelled() -> None:
+    bench = await Bench(disconnect_grace_period=7.0).start()
+    timers = Timers()
+    await bench.play("lost", "return")
+    assert timers.pending == []
+    assert not bench.cancelled
+    assert bench.log.entries == []
+
+
+@in_loop
+async def test_after_the_response_an_application_may_go_on() -> None:
+    """Background tasks run on when the client has hung up."""
+    bench = await Bench(disconnect_grace_period=0.0).start()
+    await bench.play("start", "last", "lost")
+    await settle(4)
+    assert not bench.cancelled
+    assert bench.context.tasks
+    await bench.app_returns()
+
+
+@in_loop
+async def test_a_cancelled_application_may_still_answer(eager: bool) -> None:
+    """It catches the cancellation, cleans up and says so."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            await send(start(503))
+            await send(body(b"shutting down"))
+            raise
+
+    context = make_context(app, eager=eager)
+    stream = RecordingStream()
+    exchange = HttpExchange(context, stream, make_request(), make_endpoint(context))
+    exchange.start()
+    await settle(3)
+    exchange.cancel()
+    await until(lambda: not context.tasks)
+    assert stream.content == b"shutting down"
+    assert exchange.status == 503
+    assert context.log.entries == []
+
+
+# -- backpressure ---------------------------------------------------------------------------------------------------
+
+
+@in_loop
+async def test_send_waits_while_the_stream_is_blocked() -> None:
+    bench = await Bench().start()
+    await bench.play("start")
+    bench.stream.is_blocked = True
+    sending = asyncio.ensure_future(bench.exchange.send(body(b"1", True)))
+    await settle()
+    assert not sending.done()
+    assert bench.stream.content == b"1", "handed over before"
+    bench.exchange.on_writable()
+    await settle()
+    assert not sending.done(), "blocked again at once"
+    bench.stream.is_blocked = False
+    bench.exchange.on_writable()
+    await settle()
+    assert sending.done()
+    assert sending.result() is None
+
+
+@in_loop
+async def test_all_that_wait_go_on() -> None:
+    bench = await Bench().start()
+    await bench.play("start")
+    bench.stream.is_blocked = True
+    sending = [asyncio.ensure_future(bench.exchange.send(body(b"1", True))) for _ in range(3)]
+    await settle()
+    bench.stream.is_blocked = False
+    bench.exchange.on_writable()
+    assert await asyncio.gather(*sending) == [None] * 3
+
+
+@in_loop
+async def test_the_last_part_waits_for_nobody() -> None:
+    """The protocol may be done with the exchange by then, and would never tell it to go on."""
+    bench = await Bench().start()
+    await bench.play("start")
+    bench.stream.is_blocked = True
+    sending = asyncio.ensure_future(bench.exchange.send(body(b"all")))
+    await settle(3)
+    assert sending.done()
+
+
+@pytest.mark.parametrize(("step", "error"), [("lost", ClientDisconnected), ("timeout", None), ("fault", None)])
+@in_loop
+async def test_what_ends_the_exchange_ends_the_waiting(step: str, error: type[BaseException] | None) -> None:
+    bench = await Bench().start()
+    await bench.play("start")
+    bench.stream.is_blocked = True
+    sending = asyncio.ensure_future(bench.exchange.send(body(b"1", True)))
+    await settle(3)
+    await bench.play(step)
+    await settle(3)
+    assert sending.done()
+    assert type(sending.exception()) is (error or type(None))
+
+
+@in_loop
+async def test_a_cancelled_send_leaves_the_others_waiting() -> None:
+    bench = await Bench().start()
+    await bench.play("start")
+    bench.stream.is_blocked = True
+    first, second = (asyncio.ensure_future(bench.exchange.send(body(b"1", True))) for _ in range(2))
+    await settle(3)
+    first.cancel()
+    await settle(3)
+    assert first.cancelled()
+    assert not second.done()
+    bench.stream.is_blocked = False
+    bench.exchange.on_writable()
+    await second
+
+
+# -- errors of the stream -------------------------------------------------------------------------------------------
+
+
+class Refusing(RecordingStream):
+    """Raises as a writer does for content that does not fit its declared length."""
+
+    def send_head(self, response: Any, data: bytes, end: bool) -> None:
+        super().send_head(response, data, end)
+        raise RuntimeError("too long")
+
+    def send_data(self, data: bytes, end: bool) -> None:
+        super().send_data(data, end)
+        raise RuntimeError("too long")
+
+
+@pytest.mark.parametrize("more", [True, False])
+@in_loop
+async def test_what_the_stream_refuses_comes_out_of_send(more: bool) -> None:
+    bench = Bench()
+    bench.stream = Refusing()
+    bench.exchange = HttpExchange(bench.context, bench.stream, make_request(), make_endpoint(bench.context))
+    await bench.start()
+    await bench.play("start")
+    with pytest.raises(RuntimeError, match="too long"):
+        await bench.exchange.send(body(b"1", more))
+    assert len(bench.observed) == (0 if more else 1)
+
+
+# -- what ends the worker -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+@in_loop
+async def test_a_fatal_error_from_the_call_is_told(kind: type[BaseException]) -> None:
+    told: list[BaseException] = []
+    bench = Bench(on_fatal=told.append)
+    error = kind()
+
+    def app(scope: Scope, receive: Receive, send: Send) -> Any:
+        raise error
+
+    bench.context.app = app
+    await bench.start()
+    assert told == [error]
+    head = bench.head()
+    assert head is not None
+    assert head[0] == 500
+    assert len(bench.observed) == 1
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+@pytest.mark.parametrize("steps", [0, 1])
+def test_a_fatal_error_in_the_application(eager: bool, kind: type[BaseException], steps: int) -> None:
+    """It is told where the application started at once, and ends the loop otherwise; the client gets its 500 first."""
+    told: list[BaseException] = []
+    streams: list[RecordingStream] = []
+    error = kind()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        raise error
+
+    async def serve() -> None:
+        context = make_context(app, eager=eager, on_fatal=told.append)
+        streams.append(RecordingStream())
+        HttpExchange(context, streams[0], make_request(), make_endpoint(context)).start()
+        await settle()
+
+    loop = asyncio.new_event_loop()
+    try:
+        if eager and not steps:
+            loop.run_until_complete(serve())
+            assert told == [error]
+        else:
+            with pytest.raises(kind):
+                loop.run_until_complete(serve())
+            loop.run_until_complete(settle())
+            assert told == []
+        assert streams[0].complete
+    finally:
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.run_until_complete(settle())
+        loop.close()
+
+
+@in_loop
+async def test_a_request_is_described_in_one_short_line() -> None:
+    bench = Bench()
+    bench.exchange.request.target = b"/a\xff" + b"x" * 1000
+    line = bench.exchange.describe()
+    assert line.startswith("POST '/a")
+    assert len(line) < 250
+    bench.exchange.request.target = b"/a\r\nb"
+    assert "\n" not in bench.exchange.describe()
