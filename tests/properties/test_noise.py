@@ -71,7 +71,7 @@ def assert_grammar(reader: Reader) -> None:
             assert event is reader.transcript[-1]
             assert event.status in STATUSES
             assert event.reason.isprintable()
-            assert len(event.reason) < 120
+            assert len(event.reason) < 240
 
 
 @given(data=strategies.anything)
