@@ -23,8 +23,10 @@ _PAIR = re.compile(
 )
 _QUOTED_PAIR = re.compile(rb"\\(.)", re.DOTALL)
 _OWS = re.compile(rb"[ \t]*")
-#: RFC 7239 section 6.3, ``obfnode`` and ``obfport``.
-_OBFUSCATED = re.compile(r"_[A-Za-z0-9._\-]+")
+#: RFC 7239 section 6, ``node``: an IPv6 address stands in brackets, always.
+_NODE = re.compile(
+    r"(?:\[([0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)\]|([0-9.]+)|(unknown|_[A-Za-z0-9._\-]+))(?::([0-9]{1,5}|_[A-Za-z0-9._\-]+))?"
+)
 #: RFC 3986 section 3.1.
 _SCHEME = re.compile(rb"[A-Za-z][A-Za-z0-9+\-.]*")
 
@@ -164,24 +166,17 @@ def _element(parameters: dict[bytes, bytes]) -> Element:
 
 
 def _node(value: bytes | None) -> Node | None:
-    """RFC 7239 section 6: an IPv6 address stands in brackets, always."""
     if value is None:
         return None
-    text = value.decode("latin-1")
-    if text.startswith("["):
-        name, bracket, rest = text[1:].partition("]")
-        is_address = bool(bracket) and ":" in name
-        separator, port_text = rest[:1], rest[1:]
-    else:
-        name, separator, port_text = text.partition(":")
-        is_address = name != "unknown" and not _OBFUSCATED.fullmatch(name)
-    port = 0
-    if separator:
-        port = 0 if _OBFUSCATED.fullmatch(port_text) else _port(port_text)
-    packed = pack(name) if is_address else b""
-    if separator not in ("", ":") or port < 0 or (is_address and not packed):
-        raise ProtocolError(400, "Invalid node in Forwarded field")
-    return Node(_canonical(name) if is_address else name, port, packed)
+    match = _NODE.fullmatch(value.decode("latin-1"))
+    if match is not None:
+        v6, v4, name, port_text = match.groups()
+        address = v6 or v4
+        port = _port(port_text) if port_text and port_text[0] != "_" else 0
+        packed = pack(address) if address else b""
+        if port >= 0 and (name or packed):
+            return Node(name or _canonical(address), port, packed)
+    raise ProtocolError(400, "Invalid node in Forwarded field")
 
 
 def with_host(headers: list[tuple[bytes, bytes]], host: bytes) -> list[tuple[bytes, bytes]]:
