@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from urllib.parse import unquote
 
 from pronghorn.wire.errors import ProtocolError
@@ -25,6 +26,10 @@ SECURE_SCHEME_HEADERS = {"X-FORWARDED-PROTOCOL": "ssl", "X-FORWARDED-PROTO": "ht
 
 #: Hops of X-Forwarded-For that are looked at, from ours towards the client; none of them is free of charge.
 _MOST_HOPS = 100
+#: What was read lately is remembered, if it is short: the same clients come again and again, and parsing an address
+#: costs several times what the rest of ``read`` does.
+_REMEMBERED = 1024
+_LONGEST_REMEMBERED = 200
 _DEFAULT_PORTS = {"http": b"80", "https": b"443"}
 
 _FOR, _SCHEME, _HOST, _PORT, _PREFIX, _FORWARDED, _SCRIPT_NAME = range(7)
@@ -75,8 +80,9 @@ class TrustList:
         """Whether the address, as ``pronghorn.wire.forwarded.pack`` returns it, is trusted."""
         if self._everybody or packed in self._addresses:
             return True
-        size = len(packed)
-        value = int.from_bytes(packed, "big") if self._networks else 0
+        if not self._networks:
+            return False
+        size, value = len(packed), int.from_bytes(packed, "big")
         return any(size == width and value >> free == prefix for width, free, prefix in self._networks)
 
     def trusts(self, client: tuple[str, int] | None) -> bool:
@@ -131,7 +137,7 @@ class ForwardedPolicy:
     Raises ValueError for a family or part that does not exist.
     """
 
-    __slots__ = ("_initials", "_kinds", "_parts", "_secure", "_trust", "reads")
+    __slots__ = ("_hop", "_initials", "_kinds", "_parts", "_read_forwarded", "_secure", "_trust", "reads")
 
     def __init__(
         self,
@@ -163,6 +169,8 @@ class ForwardedPolicy:
         self._secure = secure
         initials = {name[0] for name in kinds}
         self._initials = bytes(byte in initials for byte in range(256))
+        self._hop = lru_cache(_REMEMBERED)(self._look_at)
+        self._read_forwarded = lru_cache(_REMEMBERED)(read_forwarded)
         #: Whether there is any field to look at.
         self.reads = bool(kinds)
 
@@ -185,9 +193,7 @@ class ForwardedPolicy:
                     found.append(pair)
         return None if found is None else self._judge(found, headers, scheme)
 
-    def _judge(
-        self, found: list[tuple[bytes, bytes]], headers: list[tuple[bytes, bytes]], scheme: str
-    ) -> Forwarding:
+    def _judge(self, found: list[tuple[bytes, bytes]], headers: list[tuple[bytes, bytes]], scheme: str) -> Forwarding:
         said = Forwarding()
         values: dict[int, list[bytes]] = {}
         for name, value in found:
@@ -218,25 +224,32 @@ class ForwardedPolicy:
 
     def _client(self, values: list[bytes]) -> tuple[str, int] | None:
         """The client by X-Forwarded-For: from the right, each trusted proxy vouches for the entry left of it."""
-        trust = self._trust
         client = None
         text = values[0].decode("latin-1") if len(values) == 1 else b",".join(values).decode("latin-1")
         # Beyond _MOST_HOPS the first item holds several entries, which is no address and so the end.
         for entry in reversed(text.rsplit(",", _MOST_HOPS)):
-            entry = entry.strip(" \t")
-            if not entry or entry == "unix:":  # nginx writes "unix:" for a peer on a unix socket, trusted as ours is
-                continue
-            node = read_address(entry)
-            if node is None:
-                break
-            client = (node.name, node.port)
-            if not trust.includes(node.packed):
+            address, is_end = self._hop(entry) if len(entry) <= _LONGEST_REMEMBERED else (None, True)
+            if address is not None:
+                client = address
+            if is_end:
                 break
         return client
 
+    def _look_at(self, entry: str) -> tuple[tuple[str, int] | None, bool]:
+        """The address in an entry of X-Forwarded-For, and whether whoever wrote what is left of it is not trusted."""
+        entry = entry.strip(" \t")
+        if not entry or entry == "unix:":  # nginx writes "unix:" for a peer on a unix socket, trusted as ours is
+            return None, False
+        node = read_address(entry)
+        if node is None:
+            return None, True
+        return (node.name, node.port), not self._trust.includes(node.packed)
+
     def _judge_forwarded(self, said: Forwarding, values: list[bytes]) -> None:
-        """RFC 7239 section 7.4: from the right, each proxy vouches for its element and for who wrote the one left of it."""
-        for element in reversed(read_forwarded(b",".join(values))):
+        """RFC 7239: from the right, each trusted proxy's element tells who wrote the one left of it."""
+        value = b",".join(values)
+        read = self._read_forwarded if len(value) <= _LONGEST_REMEMBERED else read_forwarded
+        for element in reversed(read(value)):
             if element.proto in _SCHEMES and "proto" in self._parts:
                 said.scheme = _SCHEMES[element.proto]
             if element.host is not None and "host" in self._parts:

@@ -1,0 +1,37 @@
+cimport cython
+
+cdef int _FOR, _SCHEME, _HOST, _PORT, _PREFIX, _FORWARDED, _SCRIPT_NAME
+
+
+@cython.final
+cdef class Forwarding:
+    cdef public tuple client
+    cdef public str scheme
+    cdef public bytes host
+    cdef public str root_path
+
+
+@cython.final
+cdef class ForwardedPolicy:
+    cdef object _trust
+    cdef frozenset _parts
+    # the fields that are looked at: their first bytes, what each is, and the values that mean https
+    cdef bytes _initials
+    cdef dict _kinds
+    cdef dict _secure
+    # what was read lately
+    cdef object _hop
+    cdef object _read_forwarded
+    cdef readonly bint reads
+
+    # The loop over the fields of each request of a trusted peer: one load for a field that is none of these.
+    @cython.locals(
+        initials="const unsigned char*", first="const unsigned char*", kinds=dict, found=list, pair=tuple, name=bytes
+    )
+    cpdef Forwarding read(self, list headers, str scheme)
+    @cython.locals(said=Forwarding, values=dict, name=bytes, value=bytes, kind=int)
+    cdef Forwarding _judge(self, list found, list headers, str scheme)
+    cdef _judge_scheme(self, Forwarding said, bytes name, bytes value)
+    @cython.locals(client=tuple, address=tuple, text=str, entry=str, is_end=bint)
+    cdef tuple _client(self, list values)
+    cdef _judge_forwarded(self, Forwarding said, list values)
