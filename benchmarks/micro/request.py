@@ -120,7 +120,7 @@ async def main() -> None:
     options.add_argument("--number", type=int, default=20000 if pronghorn.compiled else 2000)
     arguments = options.parse_args()
     build = "compiled" if pronghorn.compiled else "not compiled"
-    print(f"pronghorn {pronghorn.__version__} ({build}), {platform.python_implementation()} {platform.python_version()}")
+    print(f"pronghorn {pronghorn.__version__} ({build}), Python {platform.python_version()}")
     loop = asyncio.get_running_loop()
     for name, data in (("small", SMALL), ("browser", BROWSER)):
         head = best(parse(data), arguments.repeat, arguments.number)

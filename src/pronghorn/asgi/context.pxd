@@ -39,6 +39,8 @@ cdef class Context:
     cdef public Py_ssize_t max_requests
     cdef public object on_limit
     cdef public bint draining
+    # WebSockets
+    cdef public object websockets
     # observation
     cdef public object pre_request
     cdef public object observer

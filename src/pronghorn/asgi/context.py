@@ -11,7 +11,25 @@ import contextvars
 import functools
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
+
+
+@dataclass(frozen=True)
+class WebSocketSettings:
+    """Seconds and bytes; 0 switches a limit, or the pings, off.
+
+    ``compression``: whether permessage-deflate is agreed to (RFC 7692). ``restart_spread``: seconds over which
+    WebSockets are closed when the worker drains, so that their clients do not come back all at once.
+    """
+
+    ping_interval: float = 20.0
+    ping_timeout: float = 20.0
+    close_timeout: float = 10.0
+    max_message_size: int = 16 * 1024 * 1024
+    max_queue: int = 32
+    compression: bool = True
+    restart_spread: float = 5.0
 
 
 class Context:
@@ -54,6 +72,7 @@ class Context:
         "templates",
         "timed",
         "trusting_rules",
+        "websockets",
         "write_timeout",
     )
 
@@ -93,6 +112,8 @@ class Context:
         self.max_requests = sys.maxsize
         self.on_limit: Callable[[], None] = _ignore
         self.draining = False
+        # WebSockets
+        self.websockets = WebSocketSettings()
         # observation
         self.pre_request: Callable[[Any], None] | None = None
         self.observer: Callable[[Any], None] | None = None

@@ -29,9 +29,8 @@ cdef object _monotonic, _Task
 @cython.freelist(64)
 cdef class HttpExchange(Exchange):
     cdef Context _context
-    # the request and the way back
+    # the way back, and who is there
     cdef readonly Stream stream
-    cdef readonly Request request
     cdef readonly Endpoint endpoint
     cdef public dict scope
     # the response

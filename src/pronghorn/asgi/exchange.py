@@ -86,7 +86,6 @@ class HttpExchange(Exchange):
         "_task",
         "_waiters",
         "endpoint",
-        "request",
         "response",
         "scope",
         "started",
@@ -95,9 +94,9 @@ class HttpExchange(Exchange):
     )
 
     def __init__(self, context: Context, stream: Stream, request: Request, endpoint: Endpoint) -> None:
+        self.request = request
         self._context = context
         self.stream = stream
-        self.request = request
         self.endpoint = endpoint
         self.scope: dict[str, Any] | None = None
         self.response: Response | None = None
@@ -277,6 +276,9 @@ class HttpExchange(Exchange):
         if self._sending < _DONE:
             self._answer_failure(504)
         self.cancel()
+
+    def on_drain(self) -> None:
+        """A response has an end of its own."""
 
     # -- receive ----------------------------------------------------------------------------------------------------
 

@@ -96,6 +96,19 @@ def http_scope(request: Request, endpoint: Endpoint, context: Context) -> Scope:
     return scope
 
 
+def websocket_scope(
+    request: Request, endpoint: Endpoint, context: Context, subprotocols: tuple[str, ...]
+) -> Scope:
+    """Return the scope of the WebSocket that ``request`` asks for (ASGI WebSocket 2.5)."""
+    scope = http_scope(request, endpoint, context)
+    del scope["method"]
+    scope["type"] = "websocket"
+    scope["scheme"] = "wss" if scope["scheme"] in ("https", "wss") else "ws"
+    scope["subprotocols"] = list(subprotocols)
+    scope["extensions"] = {"websocket.http.response": {}}
+    return scope
+
+
 def under_root(path: str, root_path: str) -> str:
     """Return ``path`` with ``root_path`` before it, once.
 

@@ -7,6 +7,7 @@ protocol, so that all of ``asgi/`` can be driven without a socket or a parser.
 from __future__ import annotations
 
 from pronghorn.wire.errors import ProtocolError
+from pronghorn.wire.request import Request
 from pronghorn.wire.response import Response
 
 
@@ -37,6 +38,17 @@ class Stream:
         """End the response with a trailer section (RFC 9110 section 6.5)."""
         raise NotImplementedError
 
+    def open_tunnel(self, headers: list[tuple[bytes, bytes]]) -> None:
+        """Leave HTTP: what follows on this stream, both ways, is the new protocol's bytes.
+
+        HTTP/1 answers 101 (RFC 9110 section 7.8). From here on ``send_data`` writes as it is, ``end`` ends the stream.
+        """
+        raise NotImplementedError
+
+    def wake_within(self, seconds: float) -> None:
+        """Call ``Exchange.on_timeout`` in a tunnel after ``seconds``, replacing an earlier wish; 0: not at all."""
+        raise NotImplementedError
+
     def consumed(self, size: int) -> None:
         """The application has taken ``size`` bytes of the request's content: as many more may be read."""
         raise NotImplementedError
@@ -51,9 +63,23 @@ class Stream:
 
 
 class Exchange:
-    """The upward half of the waist: what a protocol tells the exchange that it opened."""
+    """The upward half of the waist: what a protocol tells the exchange that it opened.
 
-    __slots__ = ()
+    ``request``: Request.
+    """
+
+    __slots__ = ("request",)
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+
+    def start(self) -> None:
+        """Run the application. Raises ProtocolError where the request is not what it says to be."""
+        raise NotImplementedError
+
+    def cancel(self) -> None:
+        """Cancel the application: the time for draining is over."""
+        raise NotImplementedError
 
     def on_data(self, data: bytes) -> None:
         """A part of the request's content, never empty."""
@@ -76,7 +102,11 @@ class Exchange:
         raise NotImplementedError
 
     def on_timeout(self) -> None:
-        """The time for the whole request is over."""
+        """The time for the whole request is over; in a tunnel, the time of ``Stream.wake_within``."""
+        raise NotImplementedError
+
+    def on_drain(self) -> None:
+        """The worker is to stop: end what has no end of its own."""
         raise NotImplementedError
 
 
@@ -112,6 +142,12 @@ class RecordingStream(Stream):
 
     def send_trailers(self, headers: list[tuple[bytes, bytes]]) -> None:
         self.calls.append(("trailers", headers))
+
+    def open_tunnel(self, headers: list[tuple[bytes, bytes]]) -> None:
+        self.calls.append(("tunnel", headers))
+
+    def wake_within(self, seconds: float) -> None:
+        self.calls.append(("wake", seconds))
 
     def consumed(self, size: int) -> None:
         self.calls.append(("consumed", size))

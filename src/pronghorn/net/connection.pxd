@@ -41,6 +41,7 @@ cdef class Connection:
     # what speaks on it
     cdef Protocol _protocol
 
+    @cython.locals(protocol=Protocol)
     cpdef data_received(self, bytes data)
     cpdef extra_info(self, str name)
     cpdef bint is_tls(self) except -1

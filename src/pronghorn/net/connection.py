@@ -119,8 +119,9 @@ class Connection:
             self.drain()
 
     def data_received(self, data: bytes) -> None:
+        protocol = self._protocol  # held, for it may end the connection
         if self._state < _LINGERING:
-            self._protocol.data_received(data)
+            protocol.data_received(data)
 
     def eof_received(self) -> bool:
         if self._state >= _LINGERING:
@@ -145,8 +146,9 @@ class Connection:
     def resume_writing(self) -> None:
         self.writable = True
         self.deadline = 0.0
-        if self._protocol is not None:
-            self._protocol.resume_writing()
+        protocol = self._protocol
+        if protocol is not None:
+            protocol.resume_writing()
 
     # -- what the protocol asks -------------------------------------------------------------------------------------
 

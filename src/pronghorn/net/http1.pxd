@@ -2,7 +2,7 @@ cimport cython
 
 from pronghorn.asgi.context cimport Context
 from pronghorn.asgi.exchange cimport HttpExchange
-from pronghorn.asgi.stream cimport Stream
+from pronghorn.asgi.stream cimport Exchange, Stream
 from pronghorn.net.connection cimport Connection, Protocol
 from pronghorn.wire.http1_parser cimport Http1Parser
 from pronghorn.wire.http1_writer cimport Http1Writer
@@ -13,9 +13,10 @@ from pronghorn.wire.response cimport Response
 #
 #   HEAD ──head──┬─ with content ──► BODY ──its end──► DONE ──response complete──► HEAD
 #                └─ without ─────────────────────────► DONE
+#   DONE ──the exchange opens a tunnel──► TUNNEL
 #   any ──the connection is not to go on──► NOTHING
 
-cdef int _HEAD, _BODY, _DONE, _NOTHING
+cdef int _HEAD, _BODY, _DONE, _TUNNEL, _NOTHING
 cdef int _EVENT_NEED_DATA, _EVENT_HEAD, _EVENT_DATA
 cdef Py_ssize_t _MOST_PIPELINED, _MOST_GATHERED, _HEAD_ESTIMATE, _MOST_DISCARDED
 
@@ -28,7 +29,7 @@ cdef class Http1(Protocol):
     cdef Http1Parser _parser
     cdef Http1Writer _writer
     # above
-    cdef HttpExchange _exchange
+    cdef Exchange _exchange
     cdef Http1Stream _stream
     # reading
     cdef int _reading
@@ -49,10 +50,17 @@ cdef class Http1(Protocol):
     cdef double _request_deadline
 
     cdef _pump(self)
+    @cython.locals(exchange=Exchange)
     cdef bint _advance(self) except -1
-    @cython.locals(context=Context, exchange=HttpExchange)
+    @cython.locals(context=Context, exchange=Exchange)
     cdef _begin(self, Request request)
+    @cython.locals(exchange=Exchange)
     cdef _take_data(self, bytes data)
+    cdef enter_tunnel(self)
+    @cython.locals(exchange=Exchange)
+    cdef _pass_on(self, bytes data)
+    cdef end_tunnel(self)
+    @cython.locals(exchange=Exchange)
     cdef _end_of_input(self)
     cdef consumed(self, Py_ssize_t size)
     cdef _schedule_pump(self)
@@ -63,10 +71,10 @@ cdef class Http1(Protocol):
     cdef bint _is_much_left(self, Request request) except -1
     cdef bint keep_alive_after(self, bint end) except -1
     cdef _end_cycle(self)
-    @cython.locals(exchange=HttpExchange)
+    @cython.locals(exchange=Exchange)
     cdef _hang_up(self)
     cdef abort(self)
-    @cython.locals(exchange=HttpExchange)
+    @cython.locals(exchange=Exchange)
     cdef _refuse(self, error)
     @cython.locals(connection=Connection, deadline=double)
     cdef _set_deadline(self)

@@ -1,6 +1,8 @@
 """HTTP/1 on one connection: drives parser and writer, opens one exchange at a time, in the order of the requests.
 
 Owns keep-alive, pipelining, both directions of backpressure and what an HTTP/1 deadline means (RFC 9112 section 9).
+Hazard: compiled code does not hold a reference to the object whose method it calls. An exchange that ends clears
+``_exchange``, so each call of one goes through a local variable, which does hold it.
 It opens exchanges but knows nothing of scopes and ASGI messages.
 """
 
@@ -10,7 +12,8 @@ from enum import IntEnum
 from typing import Any
 
 from pronghorn.asgi.exchange import HttpExchange
-from pronghorn.asgi.stream import Stream
+from pronghorn.asgi.stream import Exchange, Stream
+from pronghorn.asgi.websocket import WebSocketExchange
 from pronghorn.net.connection import Connection, Protocol
 from pronghorn.wire import http1_parser
 from pronghorn.wire.errors import ProtocolError
@@ -26,12 +29,14 @@ class Reading(IntEnum):
     HEAD = 0
     BODY = 1
     DONE = 2
-    NOTHING = 3
+    TUNNEL = 3
+    NOTHING = 4
 
 
 _HEAD = int(Reading.HEAD)
 _BODY = int(Reading.BODY)
 _DONE = int(Reading.DONE)
+_TUNNEL = int(Reading.TUNNEL)
 _NOTHING = int(Reading.NOTHING)
 
 _EVENT_NEED_DATA = int(http1_parser.Event.NEED_DATA)
@@ -82,7 +87,7 @@ class Http1(Protocol):
         self._parser = Http1Parser(context.trusting_rules if connection.endpoint.trusted else context.rules)
         self._writer = Http1Writer()
         self._stream: Http1Stream = Http1Stream(self)
-        self._exchange: HttpExchange | None = None
+        self._exchange: Exchange | None = None
         self._out: list[bytes] = []
         self._gathered = 0
         self._reading = _HEAD
@@ -105,6 +110,9 @@ class Http1(Protocol):
     # -- reading ----------------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
+        if self._reading == _TUNNEL:
+            self._pass_on(data)
+            return
         self._parser.feed(data)
         if self._reading == _DONE or self._stalled:
             if self._parser.buffered() > _MOST_PIPELINED:
@@ -152,8 +160,9 @@ class Http1(Protocol):
             self._take_data(self._parser.data)
         else:
             self._reading = _DONE
-            if self._exchange is not None:
-                self._exchange.on_end(self._parser.trailers)
+            exchange = self._exchange
+            if exchange is not None:
+                exchange.on_end(self._parser.trailers)
         if self._reading == _DONE and self._writer.complete:
             self._end_cycle()
         return True
@@ -170,7 +179,11 @@ class Http1(Protocol):
         self._connection.deadline = 0.0
         if context.request_timeout > 0:
             self._request_deadline = self._connection.within(context.request_timeout)
-        exchange = HttpExchange(context, self._stream, request, self._connection.endpoint)
+        exchange: Exchange
+        if request.upgrade and request.upgrade == b"websocket":
+            exchange = WebSocketExchange(context, self._stream, request, self._connection.endpoint)
+        else:
+            exchange = HttpExchange(context, self._stream, request, self._connection.endpoint)
         self._exchange = exchange
         if request.method == "CONNECT":
             raise ProtocolError(501, "CONNECT is not served here")
@@ -187,12 +200,51 @@ class Http1(Protocol):
             # Nobody will read it. It was decided when the response ended that it is little.
             return
         self._unconsumed += size
-        if self._exchange is not None:
-            self._exchange.on_data(data)
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.on_data(data)
+
+    def enter_tunnel(self) -> None:
+        """The exchange has left HTTP: what is read from here on is its own."""
+        self._reading = _TUNNEL
+        self._request_deadline = 0.0
+        self._unconsumed = 0
+        if self._parser.buffered():
+            self._context.loop.call_soon(self._pass_on_rest, context=self._context.contextvars)
+
+    def _pass_on_rest(self) -> None:
+        """What came right behind the request that opened the tunnel."""
+        rest = self._parser.take_rest()
+        if self._reading == _TUNNEL and rest:
+            self._pass_on(rest)
+
+    def _pass_on(self, data: bytes) -> None:
+        if self._parser.buffered():
+            self._parser.feed(data)  # behind what _pass_on_rest is about to take
+            return
+        self._unconsumed += len(data)
+        if self._unconsumed > self._context.high_water:
+            self._connection.pause_reading()
+        self._pumping = True
+        exchange = self._exchange
+        try:
+            if exchange is not None:
+                exchange.on_data(data)
+        finally:
+            self._pumping = False
+            if self._out:
+                self._flush()
+
+    def end_tunnel(self) -> None:
+        """The exchange has written its last byte."""
+        self._writer.keep_alive = False
+        self._writer.complete = True
+        self._hang_up()
 
     def _end_of_input(self) -> None:
         """All that came before the peer's end of input is parsed: nothing more can be answered than is under way."""
-        if self._exchange is None:
+        exchange = self._exchange
+        if exchange is None:
             self._reading = _NOTHING
             if not self._parser.is_between_messages():
                 self._context.log.debug("Closed connection from ip=%s: incomplete request", self._connection.peer())
@@ -201,12 +253,13 @@ class Http1(Protocol):
         elif self._reading == _BODY:
             self._reading = _DONE
             self._writer.keep_alive = False
-            self._exchange.on_disconnect(False)
+            exchange.on_disconnect(False)
 
     def eof_received(self) -> bool:
         self._peer_ended = True
-        if self._exchange is not None and self._reading == _DONE:
-            self._exchange.on_disconnect(False)
+        exchange = self._exchange
+        if exchange is not None and self._reading in (_DONE, _TUNNEL):
+            exchange.on_disconnect(False)
         elif not self._stalled:
             self._pump()
         return self._exchange is not None or bool(self._out)
@@ -214,6 +267,10 @@ class Http1(Protocol):
     def consumed(self, size: int) -> None:
         """The application took content: read on when it was reading that waited for it."""
         self._unconsumed -= size
+        if self._reading == _TUNNEL:
+            if self._unconsumed <= self._context.high_water:
+                self._connection.resume_reading()
+            return
         if self._stalled and self._unconsumed <= self._context.high_water:
             self._stalled = False
             self._schedule_pump()
@@ -290,7 +347,7 @@ class Http1(Protocol):
         """Close the connection after what has been written."""
         exchange = self._exchange
         self._exchange = None
-        body_left = self._reading == _BODY
+        body_left = self._reading in (_BODY, _TUNNEL)
         self._reading = _NOTHING
         self._request_deadline = 0.0
         self._flush()
@@ -322,8 +379,9 @@ class Http1(Protocol):
             self._hang_up()
 
     def resume_writing(self) -> None:
-        if self._exchange is not None:
-            self._exchange.on_writable()
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.on_writable()
         self._set_deadline()
         if self._reading == _HEAD:
             self._schedule_pump()
@@ -349,21 +407,25 @@ class Http1(Protocol):
             if self._request_deadline and (not deadline or self._request_deadline < deadline):
                 deadline = self._request_deadline
             connection.deadline = deadline
-        elif self._reading != _NOTHING:
+        elif self._reading in (_BODY, _DONE):
             connection.deadline = self._request_deadline
 
     def on_deadline(self, now: float) -> None:
+        exchange = self._exchange
         if self._reading == _HEAD:
             if self._parser.is_between_messages():
                 self._reading = _NOTHING
                 self._connection.close()
             else:
                 self._refuse_late("Request head is not complete in time")
+        elif self._reading == _TUNNEL:
+            if exchange is not None:
+                exchange.on_timeout()
         elif self._request_deadline and now >= self._request_deadline:
             self._request_deadline = 0.0
-            if self._exchange is not None:
+            if exchange is not None:
                 self._writer.keep_alive = False
-                self._exchange.on_timeout()
+                exchange.on_timeout()
         elif self._reading == _BODY:
             self._refuse_late("Request content is not complete in time")
 
@@ -377,8 +439,11 @@ class Http1(Protocol):
         if self._draining:
             return
         self._draining = True
+        exchange = self._exchange
         if self._reading == _HEAD:
             self._set_deadline()
+        elif exchange is not None:
+            exchange.on_drain()
 
     def terminate(self) -> None:
         exchange = self._exchange
@@ -431,6 +496,14 @@ class Http1Stream(Stream):
         http = self._http
         if http._exchange is None:
             return
+        if http._reading == _TUNNEL:
+            if data:
+                self.sent += len(data)
+                http._out.append(data)
+                http.written(len(data))
+            if end:
+                http.end_tunnel()
+            return
         try:
             http._writer.data(http._out, data, end)
         finally:
@@ -445,6 +518,17 @@ class Http1Stream(Stream):
             http._writer.trailers(http._out, headers)
         finally:
             http.written(_HEAD_ESTIMATE)
+
+    def open_tunnel(self, headers: list[tuple[bytes, bytes]]) -> None:
+        http = self._http
+        http._writer.informational(http._out, 101, headers)
+        http.enter_tunnel()
+        http.written(_HEAD_ESTIMATE)
+
+    def wake_within(self, seconds: float) -> None:
+        connection = self._http._connection
+        if connection.writable:
+            connection.deadline = connection.within(seconds)
 
     def consumed(self, size: int) -> None:
         self._http.consumed(size)

@@ -1,0 +1,86 @@
+cimport cython
+
+from pronghorn.asgi.awaitables cimport Done, Failed, Receive
+from pronghorn.asgi.context cimport Context
+from pronghorn.asgi.scope cimport Endpoint
+from pronghorn.asgi.stream cimport Exchange, Stream
+from pronghorn.wire.request cimport Request
+from pronghorn.wire.response cimport Response
+from pronghorn.wire.ws_frames cimport FrameParser
+
+# State, changed by _set_state:
+#
+#   CONNECTING ─┬─ websocket.accept ──► OPEN ──our close frame──► CLOSING ──the peer's, or time──► CLOSED
+#               │                        └──the peer's close frame, a fault, loss────────────────► CLOSED
+#               ├─ websocket.http.response.start ──► DENYING ──its last body──► CLOSED
+#               └─ websocket.close, a failure ──► CLOSED
+
+cdef int _CONNECTING, _DENYING, _OPEN, _CLOSING, _CLOSED
+cdef int _NEED_DATA, _MESSAGE, _PING, _PONG
+cdef Done _DONE_AWAITABLE
+cdef object _text_frame, _binary_frame, _monotonic
+
+
+cdef class WebSocketExchange(Exchange):
+    cdef Context _context
+    # the way back, and who is there
+    cdef readonly Stream stream
+    cdef readonly Endpoint endpoint
+    cdef public dict scope
+    # the handshake
+    cdef object _handshake
+    cdef readonly Response response
+    cdef readonly int status
+    cdef bint _denial
+    cdef readonly double started
+    # frames
+    cdef int _state
+    cdef FrameParser _parser
+    cdef object _deflater
+    # what the application has not taken
+    cdef object _queue
+    cdef bint _connect_event
+    cdef dict _disconnect_event
+    cdef Py_ssize_t _held
+    # keep-alive: when the unanswered ping was sent, and whether anything came since
+    cdef double _pinged
+    cdef bint _heard
+    cdef readonly double latency
+    # the end
+    cdef readonly int close_code
+    cdef bint _observed
+    # the application's task, while it runs
+    cdef object _task
+    cdef list _waiters
+
+    cpdef _finish(self, task)
+    cdef _fail(self, error)
+    cdef _end(self, int code, str reason)
+    cdef _refuse(self, int status, str reason=*, tuple headers=*)
+    cpdef str describe(self)
+
+    @cython.locals(parser=FrameParser, event=int, held="Py_ssize_t")
+    cdef _read_frames(self)
+    @cython.locals(parser=FrameParser)
+    cdef _take_message(self)
+    cdef _take_close(self, int code, str reason)
+    cdef _refuse_frame(self, error)
+    cdef _send_close(self, int code, str reason)
+    cdef _await_peer(self)
+
+    cpdef receive(self)
+    cpdef bint has_event(self) except -1
+    cpdef dict take_event(self)
+    cdef _wake(self)
+    cdef _queue_disconnect(self, int code, str reason)
+
+    cpdef send(self, message)
+    cdef _send(self, dict message)
+    cdef _send_message(self, dict message)
+    cdef _accept(self, dict message)
+    cdef _close(self, dict message)
+    cdef _deny(self, str kind, dict message)
+
+    cdef _set_state(self, int state)
+    cdef _observe(self)
+    cdef _observe_if_alone(self)

@@ -1,0 +1,48 @@
+cimport cython
+
+from pronghorn.asgi.scope cimport Endpoint
+from pronghorn.wire.request cimport Request
+from pronghorn.wire.response cimport Response
+
+cdef int _TEXT, _HOST, _TIME, _REQUEST_LINE, _STATUS, _SENT, _JOINED_FIELD, _METHOD, _PATH, _QUERY, _PROTOCOL, _USER
+cdef int _SECONDS, _MICROSECONDS, _MILLISECONDS, _DECIMAL_SECONDS, _FIELD, _RESPONSE_FIELD, _VARIABLE
+cdef long long _MILLION, _DAY
+cdef object _now
+
+
+@cython.final
+cdef class LineFormat:
+    # the places of a line
+    cdef bytes _codes
+    cdef list _arguments
+    cdef Py_ssize_t _count
+    cdef readonly bint timed
+    # what they ask
+    cdef object _user_of
+    cdef object _clock
+    # the time of the current second
+    cdef long long _second
+    cdef str _time
+
+    @cython.locals(
+        request=Request, codes="const unsigned char*", arguments=list, elapsed="long long", pieces=list, i="Py_ssize_t", code=int
+    )
+    cpdef str line(self, exchange)
+    cdef str _rarer(self, int code, argument, exchange, Request request)
+    cdef long long _elapsed(self, exchange) except -1
+    @cython.locals(second="long long", now=double)
+    cdef str _timestamp(self)
+    cdef str _user(self, Request request)
+
+
+cpdef long long elapsed_since(double started, double now) except -1
+@cython.locals(seconds="long long", rest="long long")
+cdef str _duration(int code, long long elapsed)
+cdef str _quoted(str value)
+cdef str _host(Endpoint endpoint)
+@cython.locals(name=bytes, value=bytes, found=bytes)
+cdef str _field(Request request, bytes wanted)
+@cython.locals(size="Py_ssize_t", name=bytes, value=bytes, found=bytes)
+cdef str _joined_field(Request request, bytes wanted, bint quoted=*)
+@cython.locals(name=bytes, value=bytes, found=bytes)
+cdef str _response_field(Response response, bytes wanted)
