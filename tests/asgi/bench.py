@@ -9,8 +9,9 @@ from typing import Any
 from pronghorn.asgi.exchange import HttpExchange
 from pronghorn.asgi.stream import RecordingStream
 from pronghorn.wire.errors import ProtocolError
+from tests.asgi.apps import Event, Receive, Send, body, start
 from tests.asgi.doubles import RecordingLog, make_context, settle
-from tests.asgi.support import Event, Receive, Send, body, make_endpoint, make_request, start
+from tests.asgi.support import make_endpoint, make_request
 
 Scope = dict[str, Any]
 

@@ -50,9 +50,9 @@ async def settle(turns: int = QUIET_TURNS) -> None:
         await asyncio.sleep(0)
 
 
-async def until(condition: Callable[[], Any], what: str = "") -> None:
+async def until(condition: Callable[[], Any], what: str = "", turns: int = MOST_TURNS) -> None:
     """Turn the loop until ``condition()`` is true."""
-    for _ in range(MOST_TURNS):
+    for _ in range(turns):
         if condition():
             return
         await asyncio.sleep(0)

@@ -8,7 +8,7 @@ protocol passes the same tests by being added to ``CARRIERS``.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -16,14 +16,11 @@ from pronghorn.asgi.exchange import HttpExchange
 from pronghorn.asgi.scope import Endpoint, endpoint_for
 from pronghorn.asgi.stream import RecordingStream
 from pronghorn.wire.request import Request
+from tests.asgi.apps import App, Receive, Send, reply
 from tests.asgi.doubles import RecordingLog, make_context, until
 from tests.net.support import CLIENT, SERVER, Answer, Wire
 
-Event = dict[str, Any]
 Headers = list[tuple[bytes, bytes]]
-Receive = Callable[[], Awaitable[Event]]
-Send = Callable[[Event], Awaitable[None]]
-App = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 
 
 def make_request(
@@ -232,31 +229,6 @@ PROTOCOLS: dict[str, type[Conversation]] = {"http1": OverHttp1}
 CARRIERS: dict[str, type[Conversation]] = {"waist": OverTheWaist, **PROTOCOLS}
 
 
-# -- applications ---------------------------------------------------------------------------------------------------
-
-
-async def read_all(receive: Receive) -> bytes:
-    """Take the whole content of the request."""
-    parts = []
-    while True:
-        event = await receive()
-        assert event["type"] == "http.request", event
-        parts.append(event.get("body", b""))
-        if not event.get("more_body", False):
-            return b"".join(parts)
-
-
-async def reply(send: Send, body: bytes = b"ok", status: int = 200, headers: Sequence[Any] = ()) -> None:
-    """Send a small response."""
-    await send({"type": "http.response.start", "status": status, "headers": [*headers]})
-    await send({"type": "http.response.body", "body": body})
-
-
-async def hello(scope: dict[str, Any], receive: Receive, send: Send) -> None:
-    """The smallest application."""
-    await reply(send, b"hello", headers=[(b"content-type", b"text/plain"), (b"content-length", b"5")])
-
-
 async def scope_of(talk: Callable[..., Conversation], *args: Any, **kwargs: Any) -> dict[str, Any]:
     """The scope that an application gets for a request; ``talk`` is the fixture."""
     scopes = []
@@ -269,21 +241,3 @@ async def scope_of(talk: Callable[..., Conversation], *args: Any, **kwargs: Any)
     assert answer.status == 200
     (scope,) = scopes
     return scope
-
-
-def sends(*events: Any) -> App:
-    """An application that sends ``events`` and returns."""
-
-    async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        for event in events:
-            await send(event)
-
-    return app
-
-
-def start(status: int = 200, *headers: tuple[bytes, bytes], **more: Any) -> Event:
-    return {"type": "http.response.start", "status": status, "headers": [*headers]} | more
-
-
-def body(data: bytes = b"", more: bool = False) -> Event:
-    return {"type": "http.response.body", "body": data, "more_body": more}

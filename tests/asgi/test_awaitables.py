@@ -15,8 +15,9 @@ from pronghorn.asgi.awaitables import DONE, Failed, Receive
 from pronghorn.asgi.errors import ClientDisconnected, EventError
 from pronghorn.asgi.exchange import HttpExchange
 from pronghorn.asgi.stream import RecordingStream
+from tests.asgi.apps import body, start
 from tests.asgi.doubles import in_loop, make_context, settle
-from tests.asgi.support import body, make_endpoint, make_request, start
+from tests.asgi.support import make_endpoint, make_request
 
 
 class Oops(Exception):

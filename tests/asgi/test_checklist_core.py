@@ -10,19 +10,9 @@ from typing import Any
 import pytest
 
 from pronghorn.asgi.errors import EventError
+from tests.asgi.apps import Event, Receive, Send, body, hello, reply, sends, start
 from tests.asgi.doubles import in_loop, until
-from tests.asgi.support import (
-    Conversation,
-    Event,
-    Receive,
-    Send,
-    body,
-    hello,
-    reply,
-    scope_of,
-    sends,
-    start,
-)
+from tests.asgi.support import Conversation, scope_of
 
 Talk = Callable[..., Conversation]
 Scope = dict[str, Any]

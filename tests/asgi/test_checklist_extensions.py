@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from pronghorn.asgi.errors import EventError
+from tests.asgi.apps import Event, Receive, Send, body, hello, reply, sends, start
 from tests.asgi.doubles import in_loop, settle, until
-from tests.asgi.support import Conversation, Event, Receive, Send, body, hello, reply, sends, start
+from tests.asgi.support import Conversation
 from tests.net.support import Wire
 
 Talk = Callable[..., Conversation]

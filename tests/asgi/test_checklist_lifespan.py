@@ -13,8 +13,8 @@ from gunicorn.config import Config
 from pronghorn.lifespan import LifespanFailed
 from pronghorn.server import Server
 from pronghorn.settings import Options, Settings
+from tests.asgi.apps import Event, Receive, Send, hello, reply
 from tests.asgi.doubles import RecordingLog, in_loop, settle
-from tests.asgi.support import Event, Receive, Send, hello, reply
 
 Scope = dict[str, Any]
 

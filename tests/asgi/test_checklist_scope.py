@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.asgi.apps import Receive, Send, body, hello, read_all, reply, start
 from tests.asgi.doubles import in_loop, until
-from tests.asgi.support import Conversation, Receive, Send, body, hello, read_all, reply, scope_of, start
+from tests.asgi.support import Conversation, scope_of
 from tests.net.support import CLIENT, SERVER, Wire
 
 Talk = Callable[..., Conversation]

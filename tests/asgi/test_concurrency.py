@@ -11,8 +11,9 @@ from typing import Any
 import anyio
 import pytest
 
+from tests.asgi.apps import Receive, Send, body, read_all, reply, start
 from tests.asgi.doubles import in_loop, settle, until
-from tests.asgi.support import Conversation, Receive, Send, body, read_all, reply, start
+from tests.asgi.support import Conversation
 from tests.net.support import Wire
 
 Talk = Callable[..., Conversation]

@@ -9,9 +9,9 @@ import pytest
 
 from pronghorn.asgi.errors import ClientDisconnected, EventError
 from pronghorn.asgi.exchange import Receiving, Sending
+from tests.asgi.apps import Event
 from tests.asgi.bench import TO_SENDING, Bench
 from tests.asgi.doubles import in_loop, settle
-from tests.asgi.support import Event
 
 # -- Receiving ------------------------------------------------------------------------------------------------------
 

@@ -10,9 +10,10 @@ import pytest
 from pronghorn.asgi.errors import ClientDisconnected
 from pronghorn.asgi.exchange import HttpExchange, Sending
 from pronghorn.asgi.stream import RecordingStream
+from tests.asgi.apps import Receive, Send, body, start
 from tests.asgi.bench import TO_SENDING, Bench, Oops, Scope
 from tests.asgi.doubles import Timers, in_loop, make_context, settle, until
-from tests.asgi.support import Receive, Send, body, make_endpoint, make_request, start
+from tests.asgi.support import make_endpoint, make_request
 
 # -- outcomes -------------------------------------------------------------------------------------------------------
 

@@ -12,12 +12,15 @@ from pronghorn.asgi.context import Context
 from pronghorn.net.connection import Connection
 from pronghorn.net.http1 import open_http1
 from pronghorn.net.reaper import Reaper
-from pronghorn.wire.http1_parser import Rules
-from tests.asgi.doubles import RecordingLog, make_context
+from pronghorn.wire.http1_rules import Rules
+from tests.asgi.apps import Event, Receive, Scope, Send, read_all, reply
+from tests.asgi.doubles import RecordingLog, make_context, until
 
 #: asyncio's own marks: ``pause_writing`` above, ``resume_writing`` at or below.
 HIGH_WATER = 65536
 LOW_WATER = 16384
+GET = b"GET %b HTTP/1.1\r\nhost: x\r\n\r\n"
+
 #: What a loop reads from a socket at once, at most.
 MOST_READ = 262144
 
@@ -29,7 +32,7 @@ class FakeTransport(asyncio.Transport):
     """Behaves as asyncio's socket transport does, as far as a protocol can tell.
 
     ``calls``: what was done to it, by name, in order. ``writes``: what each write carried. ``received``: what has
-    reached the peer.
+    reached the peer. ``delivered``: bytes of the peer's that the protocol has been given.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, **extra: Any) -> None:
@@ -39,6 +42,7 @@ class FakeTransport(asyncio.Transport):
         self.calls: list[str] = []
         self.writes: list[bytes] = []
         self.received = bytearray()
+        self.delivered = 0
         self.can_half_close = True
         self.peer_reads = True
         self.reading = True
@@ -124,6 +128,7 @@ class FakeTransport(asyncio.Transport):
         while self._inbound and self.reading and not self.closing:
             data = self._inbound.pop(0)
             if data:
+                self.delivered += len(data)
                 self.protocol.data_received(data)
             elif not self.protocol.eof_received():
                 self.close()
@@ -198,6 +203,22 @@ class Wire:
     def lose(self, error: Exception | None = None) -> None:
         self.transport.lose(error)
 
+    def stop_reading(self) -> None:
+        """The peer reads nothing from now on."""
+        self.transport.peer_reads = False
+
+    def read_all(self) -> None:
+        """The peer reads what there is and what comes."""
+        self.transport.peer_reads = True
+        self.transport.take()
+
+    async def answered(self, count: int = 1, *methods: str) -> list[Answer]:
+        """Wait for ``count`` whole responses and return them."""
+        await until(lambda: sum(one.complete or one.cut for one in self.responses(*methods)) >= count, "the responses")
+        answers = self.responses(*methods)
+        assert len(answers) == count
+        return answers
+
     def advance(self, seconds: float) -> None:
         """Let ``seconds`` pass and sweep once."""
         self.reaper.sweep(self.context.clock + seconds)
@@ -205,6 +226,30 @@ class Wire:
     def responses(self, *methods: str) -> list[Answer]:
         """The responses received so far, read by h11; ``methods``: of the requests, GET where not given."""
         return read_responses(self.received, *methods, ended=self.closed or self.transport.eof_written)
+
+
+def post(content: bytes, *fields: bytes, path: bytes = b"/", declared: int = -1) -> bytes:
+    length = len(content) if declared < 0 else declared
+    lines = [b"POST %b HTTP/1.1" % path, b"host: x", b"content-length: %d" % length, *fields]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + content
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    await reply(send, scope["raw_path"] + b" " + await read_all(receive))
+
+
+class Gate:
+    """An application that answers, and then only when it is let through."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.paths: list[str] = []
+        self.events: list[Event] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.paths.append(scope["path"])
+        await self.open.wait()
+        await reply(send, scope["raw_path"])
 
 
 class Answer:
