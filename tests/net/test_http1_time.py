@@ -1,0 +1,618 @@
+"""``net/http1``: deadlines, drain and termination. Time is an argument: ``wire.advance`` sweeps at a later one."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.asgi.apps import Event, Receive, Scope, Send, body, hello, read_all, reply, sends, start
+from tests.asgi.doubles import Timers, in_loop, settle, until
+from tests.net.support import GET, Gate, Wire, echo, post
+
+HEADER, BODY, KEEPALIVE, WRITE = 10.0, 30.0, 5.0, 60.0
+TIMES = {"header_timeout": HEADER, "body_timeout": BODY, "keepalive": KEEPALIVE, "write_timeout": WRITE}
+
+CHUNKED = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+def statuses(wire: Wire) -> list[int]:
+    return [answer.status for answer in wire.responses()]
+
+
+# -- heads ----------------------------------------------------------------------------------------------------------
+
+
+@in_loop
+async def test_a_silent_new_connection_is_closed() -> None:
+    wire = Wire(hello, **TIMES)
+    wire.advance(HEADER - 0.01)
+    assert not wire.closed
+    wire.advance(0.02)
+    assert wire.closed
+    await until(lambda: wire.transport.lost)
+    assert wire.received == b""
+    assert wire.log.entries == []
+
+
+@in_loop
+async def test_a_head_that_does_not_come_to_an_end_is_refused() -> None:
+    """However steadily it drips, the time counts from the connection's beginning."""
+    wire = Wire(hello, **TIMES)
+    for byte in b"GET / HT":
+        wire.send(bytes([byte]))
+        wire.advance(1.1)
+    assert wire.received == b""
+    wire.advance(HEADER - 8.8)
+    wire.send(b"T")
+    wire.advance(0.1)
+    assert statuses(wire) == [408]
+    (line,) = wire.log.of("warning")
+    assert "head" in line
+    assert wire.transport.eof_written
+
+
+@in_loop
+async def test_the_next_head_has_its_time_from_its_first_byte(eager: bool) -> None:
+    wire = Wire(hello, eager=eager, **TIMES)
+    wire.advance(HEADER - 1)
+    wire.send(GET % b"/")
+    await wire.answered()
+    wire.advance(KEEPALIVE - 1)
+    wire.send(b"GET ")
+    for _ in range(3):
+        wire.advance(HEADER / 4)
+        wire.send(b"/")
+    assert statuses(wire) == [200]
+    wire.advance(HEADER / 4 + 0.1)
+    assert statuses(wire) == [200, 408]
+
+
+@in_loop
+async def test_a_head_in_time_is_served(eager: bool) -> None:
+    wire = Wire(hello, eager=eager, **TIMES)
+    wire.send(b"GET / HTTP/1.1\r\n")
+    wire.advance(HEADER - 0.1)
+    wire.send(b"host: x\r\n\r\n")
+    await wire.answered()
+    wire.advance(HEADER)
+    assert statuses(wire) == [200]
+
+
+@in_loop
+async def test_no_time_for_heads() -> None:
+    wire = Wire(hello, **(TIMES | {"header_timeout": 0.0}))
+    wire.advance(1e6)
+    wire.send(b"GET ")
+    wire.advance(1e6)
+    assert not wire.closed
+    assert wire.received == b""
+
+
+# -- keep-alive -----------------------------------------------------------------------------------------------------
+
+
+@in_loop
+async def test_an_idle_connection_is_closed_without_a_word(eager: bool) -> None:
+    wire = Wire(hello, eager=eager, **TIMES)
+    for _ in range(3):
+        wire.send(GET % b"/")
+        await settle()
+        wire.advance(KEEPALIVE - 0.1)
+        assert not wire.closed
+    wire.advance(0.2)
+    assert wire.closed
+    assert statuses(wire) == [200] * 3
+    assert wire.log.entries == []
+
+
+@in_loop
+async def test_empty_lines_do_not_keep_a_connection_alive_for_ever(eager: bool) -> None:
+    wire = Wire(hello, eager=eager, **TIMES)
+    wire.send(GET % b"/")
+    await wire.answered()
+    for _ in range(20):
+        if not wire.closed and not wire.transport.eof_written:
+            wire.send(b"\r\n")
+            wire.advance(KEEPALIVE - 0.1)
+    assert wire.closed or wire.transport.eof_written
+
+
+@in_loop
+async def test_the_application_has_all_the_time_it_wants(eager: bool) -> None:
+    app = Gate()
+    wire = Wire(app, eager=eager, **TIMES)
+    wire.send(GET % b"/")
+    await settle()
+    for _ in range(10):
+        wire.advance(1e5)
+    assert not wire.closed
+    app.open.set()
+    await wire.answered()
+
+
+# -- content --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("head", [post(b"", declared=1000), CHUNKED], ids=["length", "chunked"])
+@in_loop
+async def test_content_that_does_not_come(head: bytes, eager: bool) -> None:
+    events: list[Event] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        while not events or events[-1]["type"] != "http.disconnect":
+            events.append(await receive())
+
+    wire = Wire(app, eager=eager, **TIMES)
+    wire.send(head)
+    await settle()
+    for part in (b"1\r\nx\r\n", b"1\r\ny\r\n"):
+        wire.advance(BODY - 0.1)
+        wire.send(part)
+        await settle()
+    wire.advance(BODY - 0.1)
+    assert wire.received == b""
+    wire.advance(0.2)
+    assert statuses(wire) == [408]
+    await until(lambda: not wire.context.tasks)
+    assert events[-1] == {"type": "http.disconnect"}
+    (line,) = wire.log.of("warning", "error")
+    assert "content" in line
+
+
+@in_loop
+async def test_content_that_does_not_come_amid_the_response(eager: bool) -> None:
+    wire = Wire(_streams_and_reads, eager=eager, **TIMES)
+    wire.send(CHUNKED)
+    await settle()
+    wire.advance(BODY + 0.1)
+    (answer,) = await wire.answered()
+    assert answer.cut
+    await until(lambda: not wire.context.tasks)
+
+
+async def _streams_and_reads(scope: Scope, receive: Receive, send: Send) -> None:
+    await send(start())
+    await send(body(b"some", True))
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+@in_loop
+async def test_it_is_not_the_peers_fault_when_the_application_does_not_read(eager: bool) -> None:
+    gate = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await gate.wait()
+        await reply(send, b"%d" % len(await read_all(receive)))
+
+    wire = Wire(app, eager=eager, high_water=10, **TIMES)
+    wire.send(post(b"x" * 1000, declared=2000))
+    await settle()
+    assert not wire.transport.reading
+    wire.advance(BODY * 10)
+    assert wire.received == b""
+    gate.set()
+    await settle()
+    wire.advance(BODY - 0.1)
+    wire.send(b"x" * 1000)
+    (answer,) = await wire.answered()
+    assert answer.body == b"2000"
+
+
+@in_loop
+async def test_it_is_not_the_peers_fault_when_it_waits_for_100_continue(eager: bool) -> None:
+    gate = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await gate.wait()
+        await reply(send, await read_all(receive))
+
+    wire = Wire(app, eager=eager, **TIMES)
+    wire.send(post(b"", b"expect: 100-continue", declared=3))
+    await settle()
+    wire.advance(BODY * 2)
+    assert wire.received == b""
+    gate.set()
+    await until(lambda: wire.received)
+    wire.advance(BODY - 0.1)
+    wire.send(b"abc")
+    (answer,) = await wire.answered()
+    assert (answer.status, answer.body) == (200, b"abc")
+
+
+@in_loop
+async def test_once_it_was_asked_for_it_must_come(eager: bool) -> None:
+    wire = Wire(echo, eager=eager, **TIMES)
+    wire.send(post(b"", b"expect: 100-continue", declared=3))
+    await until(lambda: wire.received)
+    wire.advance(BODY + 0.1)
+    await settle()
+    assert statuses(wire) == [408]
+
+
+@in_loop
+async def test_content_that_nobody_reads_must_come_all_the_same(eager: bool) -> None:
+    """The response is out; the connection waits for the rest of the request, but not for ever."""
+    wire = Wire(hello, eager=eager, **TIMES)
+    wire.send(post(b"", declared=1000))
+    await wire.answered()
+    wire.advance(BODY + 0.1)
+    await settle()
+    assert wire.closed or wire.transport.eof_written
+    assert statuses(wire)[0] == 200
+
+
+# -- responses ------------------------------------------------------------------------------------------------------
+
+
+@in_loop
+async def test_a_peer_that_reads_nothing_is_cut_off(eager: bool) -> None:
+    caught: list[type[BaseException]] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(start())
+        try:
+            while True:
+                await send(body(b"x" * 10_000, True))
+        except OSError as error:
+            caught.append(type(error))
+            raise
+
+    wire = Wire(app, eager=eager, **TIMES)
+    wire.stop_reading()
+    wire.send(GET % b"/")
+    await until(lambda: not wire.connection.writable)
+    wire.advance(WRITE - 0.1)
+    assert not wire.closed
+    wire.advance(0.2)
+    assert "abort" in wire.transport.calls
+    await until(lambda: not wire.context.tasks)
+    assert len(caught) == 1
+    assert wire.log.of("warning", "error") == []
+    assert len(wire.log.of("info")) == 1
+
+
+@in_loop
+async def test_a_peer_that_reads_slowly_is_served(eager: bool) -> None:
+    """Any progress renews its time."""
+    size = 1_000_000
+    wire = Wire(sends(start(), body(b"x" * size)), eager=eager, **TIMES)
+    wire.stop_reading()
+    wire.send(GET % b"/")
+    await until(lambda: not wire.connection.writable)
+    for _ in range(20):
+        wire.transport.take(1000)
+        wire.advance(WRITE + 0.1)
+        assert not wire.closed
+    wire.advance(WRITE + 0.1)
+    assert wire.closed, "no progress since the last look"
+
+
+@in_loop
+async def test_a_peer_that_caught_up_has_its_usual_time(eager: bool) -> None:
+    wire = Wire(sends(start(), body(b"x" * 1_000_000)), eager=eager, **TIMES)
+    wire.stop_reading()
+    wire.send(GET % b"/")
+    await until(lambda: not wire.connection.writable)
+    wire.advance(WRITE - 0.1)
+    wire.read_all()
+    await settle()
+    wire.advance(KEEPALIVE - 0.1)
+    assert not wire.closed
+    wire.advance(0.2)
+    assert wire.closed
+
+
+@in_loop
+async def test_the_rest_of_a_last_response_has_time_too(eager: bool) -> None:
+    """It is closed, and what is left to send is sent, or not in time."""
+    wire = Wire(sends(start(), body(b"x" * 50_000)), eager=eager, **TIMES)
+    wire.stop_reading()
+    wire.send(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    await until(lambda: wire.closed)
+    assert not wire.transport.lost
+    wire.advance(WRITE - 0.1)
+    assert "abort" not in wire.transport.calls
+    wire.advance(0.2)
+    assert "abort" in wire.transport.calls
+
+
+# -- the whole request ----------------------------------------------------------------------------------------------
+
+REQUEST = 20.0
+
+
+@in_loop
+async def test_a_whole_request_that_takes_too_long_is_a_504(eager: bool) -> None:
+    app = Gate()
+    wire = Wire(app, eager=eager, request_timeout=REQUEST, **TIMES)
+    wire.send(GET % b"/slow" + GET % b"/next")
+    await settle()
+    wire.advance(REQUEST - 0.1)
+    assert wire.received == b""
+    wire.advance(0.2)
+    (answer,) = await wire.answered()
+    assert answer.status == 504
+    assert answer.header(b"connection") == b"close"
+    await until(lambda: not wire.context.tasks)
+    assert app.paths == ["/slow"]
+    (line,) = wire.log.of("warning", "error")
+    assert "/slow" in line
+
+
+@in_loop
+async def test_amid_the_response_it_is_cut_off(eager: bool) -> None:
+    wire = Wire(_streams_and_reads, eager=eager, request_timeout=REQUEST, **TIMES)
+    wire.send(GET % b"/")
+    await settle()
+    wire.advance(REQUEST + 0.1)
+    (answer,) = await wire.answered()
+    assert answer.cut
+    await until(lambda: not wire.context.tasks)
+
+
+@in_loop
+async def test_each_request_has_its_own_time(eager: bool) -> None:
+    wire = Wire(hello, eager=eager, request_timeout=REQUEST, **TIMES)
+    for count in range(1, 5):
+        wire.send(GET % b"/")
+        await wire.answered(count)
+        wire.advance(KEEPALIVE - 0.1)
+    assert wire.log.entries == []
+    assert not wire.closed
+
+
+@in_loop
+async def test_the_content_counts_towards_the_whole(eager: bool) -> None:
+    wire = Wire(echo, eager=eager, request_timeout=REQUEST, **TIMES)
+    wire.send(post(b"", declared=1000))
+    for _ in range(3):
+        wire.send(b"x")
+        await settle()
+        wire.advance(REQUEST / 4)
+    assert wire.received == b""
+    wire.advance(REQUEST / 4 + 0.1)
+    await settle()
+    assert statuses(wire) == [504]
+
+
+@in_loop
+async def test_content_that_never_comes_after_the_response_ends_with_the_whole(eager: bool) -> None:
+    """The response is out, the rest of the request is not: some deadline must still stand."""
+    wire = Wire(hello, eager=eager, request_timeout=REQUEST, **TIMES)
+    wire.send(post(b"", declared=1000))
+    await wire.answered()
+    wire.advance(REQUEST + 0.1)
+    await settle()
+    wire.advance(BODY + 0.1)
+    await settle()
+    wire.advance(BODY + 0.1)
+    await settle()
+    assert wire.closed
+    assert statuses(wire)[0] == 200
+
+
+@in_loop
+async def test_the_whole_ends_also_while_the_peer_reads_slowly(eager: bool) -> None:
+    """Else a peer that takes a byte a minute holds the application for as long as it likes."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(start())
+        while True:
+            await send(body(b"x" * 10_000, True))
+
+    wire = Wire(app, eager=eager, request_timeout=REQUEST, **TIMES)
+    wire.stop_reading()
+    wire.send(GET % b"/")
+    await until(lambda: not wire.connection.writable)
+    for _ in range(10):
+        wire.advance(WRITE / 2)
+        wire.transport.take(100)
+        await settle(3)
+    assert not wire.context.tasks
+
+
+# -- drain ----------------------------------------------------------------------------------------------------------
+
+LINGER = 0.4
+
+
+def drain(wire: Wire) -> None:
+    """As the server does it."""
+    wire.context.draining = True
+    for connection in list(wire.reaper.connections):
+        connection.drain()
+
+
+@pytest.mark.parametrize("served", [0, 1])
+@in_loop
+async def test_an_idle_connection_lingers_a_moment_and_is_closed(served: int, eager: bool) -> None:
+    wire = Wire(hello, eager=eager, **TIMES)
+    wire.send(GET % b"/" * served) if served else None
+    await settle()
+    drain(wire)
+    assert not wire.closed
+    wire.advance(LINGER)
+    assert wire.closed
+    await until(lambda: not wire.reaper.connections)
+    assert wire.log.entries == []
+
+
+@in_loop
+async def test_a_request_that_was_on_its_way_is_served(eager: bool) -> None:
+    wire = Wire(hello, eager=eager, **TIMES)
+    wire.send(GET % b"/")
+    await wire.answered()
+    drain(wire)
+    wire.advance(0.1)
+    wire.send(GET % b"/")
+    last = (await wire.answered(2))[-1]
+    assert last.status == 200
+    assert last.header(b"connection") == b"close"
+    await until(lambda: wire.transport.lost or wire.transport.eof_written)
+
+
+@in_loop
+async def test_a_head_under_way_may_be_finished(eager: bool) -> None:
+    wire = Wire(hello, eager=eager, **TIMES)
+    wire.send(b"GET / HTTP/1.1\r\n")
+    drain(wire)
+    wire.advance(LINGER)
+    wire.send(b"host: x\r\n\r\n")
+    (answer,) = await wire.answered()
+    assert (answer.status, answer.header(b"connection")) == (200, b"close")
+
+
+@in_loop
+async def test_a_response_under_way_is_finished_and_says_close(eager: bool) -> None:
+    app = Gate()
+    wire = Wire(app, eager=eager, **TIMES)
+    wire.send(GET % b"/")
+    await settle()
+    drain(wire)
+    wire.advance(100.0)
+    assert not wire.closed
+    app.open.set()
+    (answer,) = await wire.answered()
+    assert answer.header(b"connection") == b"close"
+    await until(lambda: wire.transport.lost)
+
+
+@in_loop
+async def test_a_stream_whose_head_is_out_is_finished(eager: bool) -> None:
+    gate = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(start())
+        await send(body(b"a", True))
+        await gate.wait()
+        await send(body(b"b"))
+
+    wire = Wire(app, eager=eager, **TIMES)
+    wire.send(GET % b"/")
+    await settle()
+    drain(wire)
+    gate.set()
+    (answer,) = await wire.answered()
+    assert answer.body == b"ab"
+    wire.advance(LINGER)
+    await until(lambda: wire.transport.lost)
+
+
+@in_loop
+async def test_content_under_way_is_read_to_its_end(eager: bool) -> None:
+    wire = Wire(echo, eager=eager, **TIMES)
+    wire.send(post(b"abc", declared=6))
+    await settle()
+    drain(wire)
+    wire.advance(LINGER)
+    wire.send(b"def")
+    (answer,) = await wire.answered()
+    assert answer.body == b"/ abcdef"
+    assert answer.header(b"connection") == b"close"
+
+
+@in_loop
+async def test_pipelined_requests_that_are_here_get_no_reset(eager: bool) -> None:
+    """The first says close; a client sends the others again elsewhere, having read that."""
+    app = Gate()
+    wire = Wire(app, eager=eager, **TIMES)
+    wire.send(GET % b"/1" + GET % b"/2")
+    await settle()
+    drain(wire)
+    app.open.set()
+    (answer,) = await wire.answered()
+    assert answer.header(b"connection") == b"close"
+    assert "abort" not in wire.transport.calls
+    assert wire.transport.eof_written, "lingers: bytes are unread"
+
+
+@in_loop
+async def test_a_connection_made_while_draining_is_served_once(eager: bool) -> None:
+    """It was waiting in the backlog."""
+    wire = Wire(hello, eager=eager, draining=True, **TIMES)
+    wire.send(GET % b"/")
+    (answer,) = await wire.answered()
+    assert answer.header(b"connection") == b"close"
+    await until(lambda: wire.transport.lost)
+
+
+@in_loop
+async def test_a_silent_connection_made_while_draining_is_closed_soon() -> None:
+    wire = Wire(hello, draining=True, **TIMES)
+    assert not wire.closed
+    wire.advance(LINGER)
+    assert wire.closed
+
+
+@in_loop
+async def test_drain_twice_is_drain_once(eager: bool) -> None:
+    app = Gate()
+    wire = Wire(app, eager=eager, **TIMES)
+    wire.send(GET % b"/")
+    await settle()
+    drain(wire)
+    drain(wire)
+    app.open.set()
+    assert len(await wire.answered()) == 1
+
+
+# -- terminate ------------------------------------------------------------------------------------------------------
+
+
+@in_loop
+async def test_terminate_ends_an_idle_connection() -> None:
+    wire = Wire(hello, **TIMES)
+    wire.connection.terminate()
+    await until(lambda: not wire.reaper.connections)
+
+
+@in_loop
+async def test_terminate_cancels_what_is_under_way_and_says_so(eager: bool) -> None:
+    app = Gate()
+    wire = Wire(app, eager=eager, **TIMES)
+    wire.send(GET % b"/")
+    await settle()
+    drain(wire)
+    wire.connection.terminate()
+    (answer,) = await wire.answered()
+    assert (answer.status, answer.header(b"connection")) == (503, b"close")
+    await until(lambda: not wire.context.tasks)
+    await until(lambda: not wire.reaper.connections)
+    assert len(wire.log.of("warning")) == 1
+
+
+@in_loop
+async def test_terminate_cuts_a_stream_off(eager: bool) -> None:
+    wire = Wire(_streams_and_reads, eager=eager, **TIMES)
+    wire.send(GET % b"/")
+    await settle()
+    wire.connection.terminate()
+    (answer,) = await wire.answered()
+    assert answer.cut
+    await until(lambda: not wire.context.tasks)
+    await until(lambda: not wire.reaper.connections)
+
+
+@in_loop
+async def test_terminate_a_connection_that_is_closing() -> None:
+    wire = Wire(sends(start(), body(b"x" * 50_000)), **TIMES)
+    wire.stop_reading()
+    wire.send(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    await until(lambda: wire.closed)
+    wire.connection.terminate()
+    await until(lambda: not wire.reaper.connections)
+
+
+# -- no timers ------------------------------------------------------------------------------------------------------
+
+
+@in_loop
+async def test_a_request_sets_no_timer_of_the_loop(eager: bool) -> None:
+    wire = Wire(echo, eager=eager, request_timeout=REQUEST, **TIMES)
+    timers = Timers()
+    for count in range(1, 4):
+        wire.send(post(b"abc"))
+        await wire.answered(count)
+    assert timers.pending == []
