@@ -62,6 +62,8 @@ class FakeTransport(asyncio.Transport):
         assert isinstance(data, bytes), type(data)
         assert data, "an empty write"
         assert not self.eof_written, "written after write_eof"
+        if self.lost:
+            return  # the protocol has not heard of it yet
         assert not self.closing, "written after close"
         self.writes.append(data)
         self._unsent += data
