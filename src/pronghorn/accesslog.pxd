@@ -29,7 +29,7 @@ cdef class AccessLog:
 @cython.locals(handlers=list)
 cpdef list plain_handlers(log)
 cdef bint _is_plain(handler) except -1
-@cython.locals(i="Py_ssize_t", name=str)
+@cython.locals(i="Py_ssize_t")
 cdef bint _is_untouched(kind, tuple names, list before) except -1
 @cython.locals(first="Py_ssize_t", size="Py_ssize_t", length="Py_ssize_t", i="Py_ssize_t", line=str)
 cdef _write(log, handler, list lines)

@@ -1,6 +1,6 @@
-"""The access log: each finished exchange goes to Gunicorn's logger, ``logger.access(resp, req, environ, request_time)``.
+"""The access log: ``logger.access(resp, req, environ, request_time)`` for each finished exchange.
 
-Where that logger is Gunicorn's own and writes plain lines to plain streams, the lines are made by ``logline.py`` instead,
+Where that logger is Gunicorn's own and writes plain lines to plain streams, ``logline.py`` makes the lines instead,
 byte for byte the same, and those of one loop iteration are written together. Whatever could tell the difference, a
 subclass, a filter, a formatter, a handler of another kind, a patched ``logging``, gets the ordinary call.
 """
@@ -19,7 +19,7 @@ from gunicorn.glogging import Logger, SafeAtoms
 from pronghorn.logged import Environ, LoggedRequest, LoggedResponse
 from pronghorn.logline import LineFormat, elapsed_since
 
-#: Characters written at once at most: POSIX lets a pipe tear longer writes, and several workers may share it (PIPE_BUF).
+#: Bytes written at once at most: several workers may share a pipe, and longer writes may be torn there (PIPE_BUF).
 _MOST_AT_ONCE = 4096
 
 # What `logging` was before anybody (error trackers do) put something of their own in its place.
@@ -189,11 +189,9 @@ def _is_plain(handler: Any) -> bool:
 
 
 def _is_untouched(kind: Any, names: tuple[str, ...], before: list[Any]) -> bool:
-    i = 0
-    for name in names:
-        if getattr(kind, name) is not before[i]:
+    for i in range(len(before)):  # noqa: SIM110 - compiled to a C loop, which a generator is not
+        if getattr(kind, names[i]) is not before[i]:
             return False
-        i += 1
     return True
 
 

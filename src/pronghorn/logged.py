@@ -1,6 +1,6 @@
-"""A request, its response and its environment as Gunicorn's loggers and request hooks know them: the WSGI workers' shapes.
+"""A request, its response and its environment in the shapes of Gunicorn's WSGI workers.
 
-Any ``logger_class`` and any ``pre_request`` or ``post_request`` hook written for those workers finds here what it reads:
+Any ``logger_class`` and any ``pre_request`` or ``post_request`` hook written for those finds here what it reads:
 ``req`` and ``resp`` are ordinary objects that take further attributes, ``environ`` is a dict (PEP 3333, RFC 3875).
 Each value is made when it is first looked at, for most are never looked at. Knows nothing of loggers and of Gunicorn's
 configuration.

@@ -6,7 +6,7 @@ from pronghorn.wire.response cimport Response
 
 cdef int _TEXT, _HOST, _TIME, _REQUEST_LINE, _STATUS, _SENT, _JOINED_FIELD, _METHOD, _PATH, _QUERY, _PROTOCOL, _USER
 cdef int _SECONDS, _MICROSECONDS, _MILLISECONDS, _DECIMAL_SECONDS, _FIELD, _RESPONSE_FIELD, _VARIABLE
-cdef long long _MILLION, _DAY
+cdef Py_ssize_t _MILLION, _DAY
 cdef object _now
 
 
@@ -21,23 +21,24 @@ cdef class LineFormat:
     cdef object _user_of
     cdef object _clock
     # the time of the current second
-    cdef long long _second
+    cdef Py_ssize_t _second
     cdef str _time
 
     @cython.locals(
-        request=Request, codes="const unsigned char*", arguments=list, elapsed="long long", pieces=list, i="Py_ssize_t", code=int
+        request=Request, codes="const unsigned char*", arguments=list, elapsed="Py_ssize_t", pieces=list, i="Py_ssize_t",
+        code=int, value=str,
     )
     cpdef str line(self, exchange)
     cdef str _rarer(self, int code, argument, exchange, Request request)
-    cdef long long _elapsed(self, exchange) except -1
-    @cython.locals(second="long long", now=double)
+    cdef Py_ssize_t _elapsed(self, exchange) except -1
+    @cython.locals(second="Py_ssize_t", now=double)
     cdef str _timestamp(self)
     cdef str _user(self, Request request)
 
 
-cpdef long long elapsed_since(double started, double now) except -1
-@cython.locals(seconds="long long", rest="long long")
-cdef str _duration(int code, long long elapsed)
+cpdef Py_ssize_t elapsed_since(double started, double now) except -1
+@cython.locals(seconds="Py_ssize_t", rest="Py_ssize_t")
+cdef str _duration(int code, Py_ssize_t elapsed)
 cdef str _quoted(str value)
 cdef str _host(Endpoint endpoint)
 @cython.locals(name=bytes, value=bytes, found=bytes)

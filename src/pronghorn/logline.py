@@ -177,7 +177,7 @@ def _duration(code: int, elapsed: int) -> str:
         return str(seconds * _MILLION + rest)
     if code == _MILLISECONDS:
         return str(seconds * 1000 + rest // 1000)
-    return "%d.%06d" % (seconds, rest)
+    return f"{seconds}.{rest:06}"
 
 
 def _quoted(value: str) -> str:
@@ -232,7 +232,7 @@ def _variable(environ: Environ, wanted: str) -> str:
     return _quoted(found) if isinstance(found, str) else str(found)
 
 
-# -- compiling ----------------------------------------------------------------------------------------------------------
+# -- compiling -------------------------------------------------------------------------------------------------------
 
 _PLACE = re.compile(r"%(?:%|\(([^()]*)\)(s|d))")
 

@@ -21,8 +21,8 @@ from gunicorn.workers.base import Worker
 
 from pronghorn._version import __version__
 from pronghorn.acceptor import detach
-from pronghorn.accesslog import AccessLog
 from pronghorn.build import compiled
+from pronghorn.hooks import RequestHooks
 from pronghorn.lifespan import LifespanFailed
 from pronghorn.proxies import TrustList
 from pronghorn.server import Server
@@ -127,13 +127,15 @@ class AsyncWorker(Worker):
         context.max_requests = self.max_requests
         context.on_limit = self._on_limit
         context.is_trusted = TrustList(self._settings.trusted_peers).trusts
-        if AccessLog.wanted(self.log, self.cfg):
-            context.timed = True
-            context.observer = AccessLog(self.log).log
+        hooks = RequestHooks(self)
+        hooks.install(context)
         self._watch_signals()
         if not self.alive:
             server.stop()
-        await server.serve(self._on_ready)
+        try:
+            await server.serve(self._on_ready)
+        finally:
+            hooks.flush()
 
     def _on_ready(self) -> None:
         self._booting.set()
