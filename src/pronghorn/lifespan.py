@@ -72,14 +72,15 @@ class Lifespan:
         }
         try:
             await self._app(scope, self._receive, self._send)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
+            self._ended(error)  # also when the application cancelled itself: nobody must wait for its answer
             raise
         except Exception as error:
             self._ended(error)
         else:
             self._ended(None)
 
-    def _ended(self, error: Exception | None) -> None:
+    def _ended(self, error: BaseException | None) -> None:
         """The application returned or raised, which it may do at any time."""
         if not self._started.done():
             self._supported = False
@@ -96,7 +97,7 @@ class Lifespan:
             else:
                 self._log.error("Exception in ASGI lifespan", exc_info=error)
                 self._started.set_result(f"{type(error).__name__}: {error}")
-        elif error is not None:
+        elif error is not None and not isinstance(error, asyncio.CancelledError):
             self._log.error("Exception in ASGI lifespan", exc_info=error)
         if not self._stopped.done():
             self._stopped.set_result(None)

@@ -31,7 +31,9 @@ cdef class HttpExchange(Exchange):
     cdef Context _context
     # the way back, and who is there
     cdef readonly Stream stream
-    cdef readonly Endpoint endpoint
+    cdef public Endpoint endpoint
+    # what hooks and loggers see of it, made by them
+    cdef public object logged
     cdef public dict scope
     # the response
     cdef readonly Response response

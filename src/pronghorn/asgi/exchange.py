@@ -86,6 +86,7 @@ class HttpExchange(Exchange):
         "_task",
         "_waiters",
         "endpoint",
+        "logged",
         "response",
         "scope",
         "started",
@@ -98,6 +99,7 @@ class HttpExchange(Exchange):
         self._context = context
         self.stream = stream
         self.endpoint = endpoint
+        self.logged: Any = None
         self.scope: dict[str, Any] | None = None
         self.response: Response | None = None
         self.status = 0

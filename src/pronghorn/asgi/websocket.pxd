@@ -25,7 +25,9 @@ cdef class WebSocketExchange(Exchange):
     cdef Context _context
     # the way back, and who is there
     cdef readonly Stream stream
-    cdef readonly Endpoint endpoint
+    cdef public Endpoint endpoint
+    # what hooks and loggers see of it, made by them
+    cdef public object logged
     cdef public dict scope
     # the handshake
     cdef object _handshake

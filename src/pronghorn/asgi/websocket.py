@@ -85,6 +85,7 @@ class WebSocketExchange(Exchange):
         "close_code",
         "endpoint",
         "latency",
+        "logged",
         "response",
         "scope",
         "started",
@@ -96,6 +97,7 @@ class WebSocketExchange(Exchange):
         self.request = request
         self.stream = stream
         self.endpoint = endpoint
+        self.logged: Any = None
         self.scope: dict[str, Any] | None = None
         self.response: Response | None = None
         self.status = 0

@@ -20,6 +20,7 @@ cdef class Protocol:
     cpdef connection_lost(self)
     cpdef resume_writing(self)
     cpdef on_deadline(self, double now)
+    cpdef double last_call(self) except? -1
     cpdef drain(self)
     cpdef terminate(self)
 

@@ -56,6 +56,10 @@ class Protocol:
     def on_deadline(self, now: float) -> None:
         raise NotImplementedError
 
+    def last_call(self) -> float:
+        """A deadline that holds whatever the peer does, 0 for none."""
+        return 0.0
+
     def drain(self) -> None:
         """Finish what is under way and close; nothing new but what the peer has already sent."""
         raise NotImplementedError
@@ -140,12 +144,11 @@ class Connection:
 
     def pause_writing(self) -> None:
         self.writable = False
-        self._left_to_write = self._transport.get_write_buffer_size()
-        self.deadline = self.within(self.context.write_timeout)
+        self._watch_writing()
 
     def resume_writing(self) -> None:
         self.writable = True
-        self.deadline = 0.0
+        self.deadline = self.within(LINGER) if self._state >= _LINGERING else 0.0
         protocol = self._protocol
         if protocol is not None:
             protocol.resume_writing()
@@ -195,7 +198,7 @@ class Connection:
         if self._state < _CLOSED and self._transport is not None:
             self._state = _CLOSED
             if self.writable:
-                self.deadline = self.within(self.context.write_timeout)
+                self._watch_writing()
             self._transport.close()
 
     def linger(self) -> None:
@@ -208,6 +211,7 @@ class Connection:
         self._state = _LINGERING
         self.resume_reading()
         self._transport.write_eof()
+        self._left_to_write = self._transport.get_write_buffer_size()
         self.deadline = self.within(LINGER)
 
     def abort(self) -> None:
@@ -221,18 +225,32 @@ class Connection:
     def on_deadline(self, now: float) -> None:
         """Something took too long."""
         self.deadline = 0.0
-        if not self.writable:
-            self._judge_slow_reader()
+        protocol = self._protocol
+        if self._transport is None or protocol is None:
+            return
+        if not self.writable or (self._state >= _LINGERING and self._transport.get_write_buffer_size()):
+            last_call = protocol.last_call()
+            if last_call and now >= last_call:
+                protocol.on_deadline(now)
+            else:
+                self._judge_slow_reader()
         elif self._state >= _LINGERING:
             self.abort()
-        elif self._protocol is not None:
-            self._protocol.on_deadline(now)
+        else:
+            protocol.on_deadline(now)
+
+    def _watch_writing(self) -> None:
+        """Give the peer its time to read what is written, but no more than what is left for the whole."""
+        self._left_to_write = self._transport.get_write_buffer_size()
+        self.deadline = self.within(self.context.write_timeout)
+        protocol = self._protocol
+        last_call = 0.0 if protocol is None else protocol.last_call()
+        if last_call and (not self.deadline or last_call < self.deadline):
+            self.deadline = last_call
 
     def _judge_slow_reader(self) -> None:
-        left = self._transport.get_write_buffer_size()
-        if left < self._left_to_write:
-            self._left_to_write = left
-            self.deadline = self.within(self.context.write_timeout)
+        if self._transport.get_write_buffer_size() < self._left_to_write:
+            self._watch_writing()
             return
         self.context.log.info("Closed connection from ip=%s: it does not read its response", self.peer())
         self.abort()
@@ -243,8 +261,6 @@ class Connection:
             self._state = _DRAINING
             if self._protocol is not None:
                 self._protocol.drain()
-        elif self._state == _LINGERING:
-            self.abort()
 
     def terminate(self) -> None:
         """The time for draining is over."""

@@ -330,7 +330,7 @@ class Http1(Protocol):
 
     def keep_alive_after(self, end: bool) -> bool:
         """Whether the connection may go on after the response whose head is about to be written."""
-        if self._context.draining:
+        if self._context.draining or not self._parser.request.keep_alive:
             return False
         return not (end and self._reading == _BODY and self._is_much_left(self._parser.request))
 
@@ -402,7 +402,7 @@ class Http1(Protocol):
                 connection.deadline = connection.within(DRAIN_LINGER)
             elif self._head_deadline == 0.0:
                 connection.deadline = connection.within(self._context.keepalive)
-        elif self._reading == _BODY and not self._stalled:
+        elif self._reading == _BODY and not self._stalled and not self._parser.request.expect_continue:
             deadline = connection.within(self._context.body_timeout)
             if self._request_deadline and (not deadline or self._request_deadline < deadline):
                 deadline = self._request_deadline
@@ -423,8 +423,10 @@ class Http1(Protocol):
                 exchange.on_timeout()
         elif self._request_deadline and now >= self._request_deadline:
             self._request_deadline = 0.0
-            if exchange is not None:
-                self._writer.keep_alive = False
+            self._writer.keep_alive = False
+            if self._writer.complete:
+                self._hang_up()  # only the rest of the request is missing
+            elif exchange is not None:
                 exchange.on_timeout()
         elif self._reading == _BODY:
             self._refuse_late("Request content is not complete in time")
@@ -432,6 +434,9 @@ class Http1(Protocol):
     def _refuse_late(self, reason: str) -> None:
         self._refuse(ProtocolError(408, reason))
         self._flush()
+
+    def last_call(self) -> float:
+        return self._request_deadline
 
     # -- the end ----------------------------------------------------------------------------------------------------
 
@@ -459,6 +464,9 @@ class Http1(Protocol):
         exchange = self._exchange
         self._exchange = None
         self._out = []
+        # An exchange that still runs keeps the stream, and that this object; the other way round is not needed any
+        # more, and would leave the garbage collector a cycle per connection.
+        self._stream = None  # type: ignore[assignment]
         if exchange is not None:
             exchange.on_disconnect(True)
 
@@ -477,6 +485,7 @@ class Http1Stream(Stream):
         if http._exchange is not None and not http._exchange.request.is_1_0:
             http._writer.informational(http._out, status, headers)
             http.written(_HEAD_ESTIMATE)
+            http._set_deadline()  # the peer that waited for 100 has to go on now
 
     def send_head(self, response: Response, data: bytes, end: bool) -> None:
         http = self._http

@@ -72,7 +72,11 @@ class Reaper:
         self._context.clock = now
         late = [one for one in self.connections if 0.0 < one.deadline <= now]
         for connection in late:
-            connection.on_deadline(now)
+            try:
+                connection.on_deadline(now)
+            except Exception:
+                # A defect in one must not switch off the deadlines of all.
+                self._context.log.exception("Exception at the deadline of a connection")
 
     def _tick(self) -> None:
         self.sweep(self._loop.time())

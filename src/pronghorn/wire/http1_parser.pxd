@@ -35,7 +35,7 @@ cdef class Http1Parser:
     cdef Py_ssize_t _remaining
     cdef bint _dropped
     cdef bytes _authority
-    cdef object _error
+    cdef tuple _error
     # the payload of the last event
     cdef readonly Request request
     cdef readonly bytes data

@@ -115,7 +115,7 @@ class Http1Parser:
         self._remaining = 0
         self._dropped = False
         self._authority: bytes | None = None
-        self._error: ProtocolError | None = None
+        self._error: tuple[int, str, tuple[tuple[bytes, bytes], ...]] = (400, "", ())
         self.request: Request = None  # type: ignore[assignment]  # set before any event is returned
         self.data = b""
         self.trailers: list[tuple[bytes, bytes]] = []
@@ -153,7 +153,8 @@ class Http1Parser:
             return self._next()
         except ProtocolError as error:
             self._state = _FAILED
-            self._error = error
+            # Not the exception itself: its traceback refers to this frame, and that to the parser.
+            self._error = (error.status, error.reason, error.headers)
             self._buffer = b""
             self._position = 0
             raise
@@ -170,7 +171,7 @@ class Http1Parser:
                 return self._starve()
             return self._finish_head()
         if self._state == _FAILED:
-            raise self._error or AssertionError("a failed parser holds its error")
+            raise ProtocolError(*self._error)
         return self._next_chunked()
 
     def _next_chunked(self) -> int:
@@ -483,6 +484,8 @@ class Http1Parser:
             i = name_end
             while i < len(data) and data[i] in (_SP, _TAB):
                 i += 1
+            if i - start > self._rules.limit_request_field_size:
+                raise ProtocolError(431, f"Field {_shown(data[start:name_end])} is too large")
             if i == len(data):
                 return 0
             if data[i] == _COLON:
@@ -499,6 +502,9 @@ class Http1Parser:
         if end < 0:
             return 0
         line = data[start : end + 1]
+        held = 0 if self._dropped or not fields else len(fields[-1][0]) + len(fields[-1][1])
+        if held + len(line) > self._rules.limit_request_field_size:
+            raise ProtocolError(431, "Folded field is too large")
         if not line.endswith(b"\r\n") or not all(_FIELD_VALUE[byte] for byte in line[:-2]):
             raise ProtocolError(400, "Invalid character in a folded field value")
         self._count_head(len(line))
@@ -508,8 +514,6 @@ class Http1Parser:
             raise ProtocolError(400, "Folded line without a field to belong to")
         name, value = fields[-1]
         value = b" ".join(part for part in (value, line.strip(b" \t\r\n")) if part)
-        if len(name) + len(value) > self._rules.limit_request_field_size:
-            raise ProtocolError(431, f"Field {_shown(name)} is too large")
         fields[-1] = (name, value)
         return -(end + 1)
 
