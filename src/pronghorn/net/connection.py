@@ -228,7 +228,10 @@ class Connection:
         protocol = self._protocol
         if self._transport is None or protocol is None:
             return
-        if not self.writable or (self._state >= _LINGERING and self._transport.get_write_buffer_size()):
+        unsent = self._transport.get_write_buffer_size()
+        if self._state == _LINGERING and unsent:
+            self.close()
+        elif not self.writable or (self._state == _CLOSED and unsent):
             last_call = protocol.last_call()
             if last_call and now >= last_call:
                 protocol.on_deadline(now)

@@ -15,7 +15,7 @@ from pronghorn.wire.errors import ProtocolError
 from pronghorn.wire.http1_framing import settle
 from pronghorn.wire.http1_rules import Rules
 from pronghorn.wire.http1_target import decoded, read_other_form
-from pronghorn.wire.http1_vocabulary import FORBIDDEN_TRAILERS, METHODS, NAMES
+from pronghorn.wire.http1_vocabulary import CHUNK_EXTENSIONS, FORBIDDEN_TRAILERS, METHODS, NAMES
 from pronghorn.wire.request import Request
 
 
@@ -75,12 +75,6 @@ _MOST_EMPTY_LINES = 8
 #: A chunk size line longer than this carries extensions that nobody sends.
 _MOST_CHUNK_LINE = 1024
 _MOST_CHUNK_DIGITS = 15
-_OWS = rb"[ \t]*"
-_WORD = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
-_CHUNK_EXTENSIONS = re.compile(
-    b"(?:%b;%b%b(?:%b=%b(?:%b|%b))?)*" % (_OWS, _OWS, _WORD, _OWS, _OWS, _WORD, _QUOTED)
-)
 
 
 class Http1Parser:
@@ -220,8 +214,6 @@ class Http1Parser:
         else:
             self._begin_next_message()
         return _HEAD
-
-    # -- the request line -------------------------------------------------------------------------------------------
 
     def _read_request_line(self) -> int:
         """Read a request line (RFC 9112 section 3): 1 when done, 0 when bytes are missing."""
@@ -378,8 +370,6 @@ class Http1Parser:
             raise ProtocolError(414, "Request line is too large")
         return 0
 
-    # -- fields -----------------------------------------------------------------------------------------------------
-
     def _read_fields(self, fields: list[tuple[bytes, bytes]]) -> int:
         """Read field lines up to the empty line (RFC 9112 section 5): 1 when done, 0 when bytes are missing."""
         data = self._buffer
@@ -523,8 +513,6 @@ class Http1Parser:
                 raise ProtocolError(400, f"Field {_shown(name)} must not be a trailer")
         return 0
 
-    # -- bodies -----------------------------------------------------------------------------------------------------
-
     def _read_data(self, next_state: int) -> int:
         """Hand out what is there of ``_remaining`` bytes; ``next_state`` is where a chunk goes on."""
         data = self._buffer
@@ -575,7 +563,7 @@ class Http1Parser:
                 raise ProtocolError(400, "Chunk extension is too large")
             if end < 0:
                 return 0
-            if buf[end - 1] != _CR or _CHUNK_EXTENSIONS.fullmatch(data, i, end - 1) is None:
+            if buf[end - 1] != _CR or CHUNK_EXTENSIONS.fullmatch(data, i, end - 1) is None:
                 raise ProtocolError(400, "Invalid chunk extension")
             self._count_extension(end - 1 - i)
             i = end - 1

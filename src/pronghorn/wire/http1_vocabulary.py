@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 METHODS: dict[bytes, str] = {
     name.encode(): name
     for name in (
@@ -44,4 +46,12 @@ max-forwards pragma range if-match if-none-match if-modified-since if-unmodified
 proxy-authorization cookie content-encoding content-type content-range forwarded x-forwarded-for x-forwarded-host
 x-forwarded-proto x-forwarded-port x-forwarded-prefix
 """.split()
+)
+
+_OWS = rb"[ \t]*"
+_WORD = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
+#: What may follow a chunk size (RFC 9112 section 7.1.1).
+CHUNK_EXTENSIONS = re.compile(
+    b"(?:%b;%b%b(?:%b=%b(?:%b|%b))?)*" % (_OWS, _OWS, _WORD, _OWS, _OWS, _WORD, _QUOTED)
 )
