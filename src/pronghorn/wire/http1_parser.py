@@ -137,8 +137,7 @@ class Http1Parser:
     def take_rest(self) -> bytes:
         """Return what was fed and not consumed: the connection leaves HTTP/1 (RFC 9110 section 7.8)."""
         rest = self._buffer[self._position :]
-        self._buffer = b""
-        self._position = 0
+        self._buffer, self._position = b"", 0
         return rest
 
     def next(self) -> int:
