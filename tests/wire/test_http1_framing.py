@@ -56,7 +56,6 @@ def test_host(host: bytes) -> None:
     "host",
     [
         b"a b",
-        b"a,b",
         b"a/b",
         b"u@x",
         b"x:y",
