@@ -1,7 +1,8 @@
 """Accepts connections from the listening sockets that the workers share.
 
-One connection per wake-up, so that a burst spreads over the workers that wake; none while the worker has
-``worker_connections`` open, so that the rest stays in the backlog for its siblings.
+A worker takes one connection per wake-up and steps aside for a moment when another worker has fewer, so that a burst
+spreads; it takes none while it has ``worker_connections`` open, so that the rest stays in the backlog for the others.
+Knows listeners and the scoreboard's row of its worker; what happens on a connection is the protocol's.
 """
 
 from __future__ import annotations
@@ -11,21 +12,37 @@ import errno
 import os
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-#: Seconds to leave a listener alone after accept failed for want of descriptors or memory.
+from pronghorn.scoreboard import CLOSED, Row
+
+#: Seconds to leave the listeners alone after accept failed for want of descriptors or memory.
 RETRY = 1.0
+#: Seconds that a worker with more connections leaves the listeners to the others before it looks again.
+ASIDE = 0.002
+#: How often it does so for one connection before it takes it: others may have to wait for a processor as well.
+_MOST_ASIDE = 5
+#: Connections taken per wake-up by a worker that is alone, before it turns to those it has.
+_MOST_PER_WAKE_UP = 4
 #: Waiting connections taken over when the listener is given up, at most: more than any backlog holds.
 _MOST_AT_ONCE = 65536
-_OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _TLS_HANDSHAKE_TIMEOUT = 30.0
+#: accept(2): what became of the connection while it waited, and says nothing of the listener.
+_LOST_WHILE_WAITING = {
+    getattr(errno, name)
+    for name in ("ECONNABORTED", "EPROTO", "ENETDOWN", "ENOPROTOOPT", "EHOSTDOWN", "ENONET", "EHOSTUNREACH",
+                 "EOPNOTSUPP", "ENETUNREACH", "EPERM")
+    if hasattr(errno, name)
+}  # fmt: skip
 
 
 class Acceptor:
     """Watches ``listeners``; each accepted socket goes to a new protocol from ``make_protocol``.
 
-    ``most``: connections this worker may have open. ``count``: callable that says how many are open.
+    ``most``: connections this worker may have open. ``count``: callable that says how many are made.
+    ``row``: this worker's row of the scoreboard, None where connections need no balance.
+    Call ``made`` when a protocol's connection is made, ``closed`` when one has ended.
     """
 
     def __init__(
@@ -38,6 +55,7 @@ class Acceptor:
         count: Callable[[], int],
         log: Any,
         tls: ssl.SSLContext | None = None,
+        row: Row | None = None,
     ) -> None:
         self._loop = loop
         self._listeners = listeners
@@ -46,98 +64,232 @@ class Acceptor:
         self._count = count
         self._log = log
         self._tls = tls
-        self._opening: set[asyncio.Task[None]] = set()
-        self._watching: set[socket.socket] = set()
-        self._retry: asyncio.TimerHandle | None = None
+        self._row = row
+        self._pending: set[Any] = set()
+        self._handshakes: dict[asyncio.Task[None], Any] = {}
+        self._settled: asyncio.Future[None] | None = None
+        self._watching = False
+        self._pause: asyncio.TimerHandle | None = None
+        self._asides = 0
+        self._offered: dict[int, int] = {}
         self._running = False
+
+    @property
+    def load(self) -> int:
+        """Connections that are open or about to be."""
+        return self._count() + len(self._pending)
 
     def start(self) -> None:
         """Begin to accept."""
         self._running = True
         for listener in self._listeners:
             listener.setblocking(False)
-        self.watch()
-
-    def watch(self) -> None:
-        """Accept again, or not, by whether there is room; call it when a connection has closed."""
-        if self._running and self._retry is None and self._has_room():
-            for listener in self._listeners:
-                if listener not in self._watching:
-                    self._watching.add(listener)
-                    self._loop.add_reader(listener, self._accept, listener)
+        self._resume()
 
     def retire(self) -> None:
         """Accept nothing more, from this moment on; what comes waits in the backlog until ``stop``."""
         self._running = False
-        self._pause()
+        self._unwatch()
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
+        if self._row is not None:
+            self._row.publish(CLOSED)
 
-    def _pause(self) -> None:
-        for listener in self._watching:
-            self._loop.remove_reader(listener)
-        self._watching.clear()
+    async def stop(self, *, take_waiting: bool, timeout: float) -> None:
+        """Give the listeners up, and wait until all that was accepted is made, for ``timeout`` seconds at most.
 
-    def _has_room(self) -> bool:
-        return self._count() + len(self._opening) < self._most
-
-    async def stop(self, *, take_waiting: bool) -> None:
-        """Give the listeners up. ``take_waiting``: accept first what already waits in their backlogs.
-
-        A connection left in a backlog is served by whoever still listens; when nobody does, the kernel resets it.
+        ``take_waiting``: accept first what already waits in the backlogs. A connection left there is served by whoever
+        still listens; when nobody does, the kernel resets it.
         """
         self.retire()
-        if self._retry is not None:
-            self._retry.cancel()
         for listener in self._listeners:
             for _ in range(_MOST_AT_ONCE if take_waiting else 0):
                 if not self._accept(listener):
                     break
             listener.close()
         self._listeners = []
-        if self._opening:
-            await asyncio.wait(self._opening, timeout=_TLS_HANDSHAKE_TIMEOUT if self._tls else 5)
+        if self._pending:
+            self._settled = self._loop.create_future()
+            await asyncio.wait([self._settled], timeout=timeout)
+        for task, protocol in self._handshakes.items():
+            if protocol in self._pending:
+                task.cancel()
+
+    # -- what became of a connection --------------------------------------------------------------------------------
+
+    def made(self, protocol: Any) -> None:
+        """The connection of ``protocol`` is made: from now on ``count`` counts it."""
+        self._pending.discard(protocol)
+        if self._settled is not None and not self._pending and not self._settled.done():
+            self._settled.set_result(None)
+
+    def closed(self) -> None:
+        """A connection has ended: there may be room again."""
+        if self._running:
+            load = self.load
+            if load == 0 and self._offered and self._pause is not None:
+                self._pause.cancel()
+                self._end_rest()
+            elif not self._watching and self._pause is None:
+                self._resume()
+            elif self._row is not None:
+                self._publish(load)
+
+    # -- accepting --------------------------------------------------------------------------------------------------
+
+    def _resume(self) -> None:
+        """Watch the listeners where there is room."""
+        load = self.load
+        if load < self._most and not self._watching:
+            self._watching = True
+            for listener in self._listeners:
+                self._loop.add_reader(listener, self._on_waiting, listener)
+        self._publish(load)
+
+    def _unwatch(self) -> None:
+        if self._watching:
+            self._watching = False
+            for listener in self._listeners:
+                self._loop.remove_reader(listener)
+
+    def _publish(self, load: int) -> None:
+        if self._row is not None:
+            self._row.publish(load if load < self._most else CLOSED)
+
+    def _on_waiting(self, listener: socket.socket) -> None:
+        if not self._watching:
+            return  # another listener of the same turn of the loop took the last room
+        row = self._row
+        if row is None or not row.crowded:
+            for _ in range(_MOST_PER_WAKE_UP):
+                if not (self._accept(listener) and self._watching):
+                    return
+        else:
+            self._offered = row.outdone_by(self.load)
+            if self._offered:
+                self._rest(ASIDE, self._come_back)
+            else:
+                self._accept(listener)
+
+    def _come_back(self) -> None:
+        """The others had a chance: give them another, or take one of what is still waiting."""
+        row = self._row
+        self._asides += 1
+        if row is not None and self._asides < _MOST_ASIDE and row.outdone_by(self.load):
+            self._pause = self._loop.call_later(ASIDE, self._come_back)
+            return
+        self._pause = None
+        if any(self._accept(listener) for listener in self._listeners) and row is not None:
+            row.note_refusal(self._offered)
+        if self._pause is None:
+            self._end_rest()
+
+    def _rest(self, seconds: float, then: Callable[[], None]) -> None:
+        self._unwatch()
+        self._pause = self._loop.call_later(seconds, then)
+
+    def _end_rest(self) -> None:
+        self._pause = None
+        self._asides = 0
+        self._offered = {}
+        self._resume()
 
     def _accept(self, listener: socket.socket) -> bool:
         """Accept one connection; False when there was none."""
         try:
             sock, _ = listener.accept()
-        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+        except (BlockingIOError, InterruptedError):
             return False
         except OSError as error:
-            self._accept_failed(error)
-            return False
-        task = self._loop.create_task(self._open(sock))
-        self._opening.add(task)
-        task.add_done_callback(self._opened)
-        if self._running and not self._has_room():
-            self._pause()
+            return self._accept_failed(error)
+        self._open(sock)
+        if self._running:
+            load = self.load
+            self._publish(load)
+            if load >= self._most:
+                self._unwatch()
         return True
 
-    def _accept_failed(self, error: OSError) -> None:
+    def _accept_failed(self, error: OSError) -> bool:
+        if error.errno in _LOST_WHILE_WAITING:
+            return True
         self._log.error("Cannot accept connections: %s", error)
-        if error.errno in _OUT_OF_RESOURCES and self._running:
-            self._pause()
-            self._retry = self._loop.call_later(RETRY, self._resume)
+        if self._running and self._pause is None:
+            self._rest(RETRY, self._end_rest)
+        return False
 
-    def _resume(self) -> None:
-        self._retry = None
-        self.watch()
+    # -- opening ----------------------------------------------------------------------------------------------------
 
-    async def _open(self, sock: socket.socket) -> None:
-        options: dict[str, Any] = {}
-        if self._tls is not None:
-            options = {"ssl": self._tls, "ssl_handshake_timeout": _TLS_HANDSHAKE_TIMEOUT}
-        try:
-            await self._loop.connect_accepted_socket(self._make_protocol, sock, **options)
-        except (OSError, asyncio.TimeoutError) as error:
+    def _open(self, sock: socket.socket) -> None:
+        protocol = self._make_protocol()
+        self._pending.add(protocol)
+        opening = _Opening(self, sock, protocol)
+        if self._tls is None:
+            opening.step()
+        else:
+            task = self._loop.create_task(opening.run())
+            self._handshakes[task] = protocol
+            task.add_done_callback(self._handshakes.__delitem__)
+
+    def connect(self, sock: socket.socket, make: Callable[[], Any]) -> Coroutine[Any, Any, Any]:
+        """The loop's own way from an accepted socket to a transport."""
+        if self._tls is None:
+            return self._loop.connect_accepted_socket(make, sock)
+        return self._loop.connect_accepted_socket(
+            make, sock, ssl=self._tls, ssl_handshake_timeout=_TLS_HANDSHAKE_TIMEOUT
+        )
+
+    def failed(self, sock: socket.socket, protocol: Any, error: BaseException) -> None:
+        """A connection did not come about."""
+        if isinstance(error, (OSError, asyncio.TimeoutError, asyncio.CancelledError)):
             # The peer left, or its TLS handshake failed: its own affair, but worth a line when something is searched.
             self._log.debug("Connection was not opened: %s", error)
-            sock.close()
+        else:
+            self._log.error("Connection was not opened", exc_info=error)
+        sock.close()
+        self.made(protocol)
+        self.closed()
 
-    def _opened(self, task: asyncio.Task[None]) -> None:
-        self._opening.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self._log.error("Connection was not opened", exc_info=task.exception())
-        self.watch()
+
+class _Opening:
+    """One accepted socket on its way to a transport.
+
+    ``step`` drives the loop's coroutine without a Task, which costs as much as a small request: it waits once, for
+    the next turn of the loop.
+    """
+
+    __slots__ = ("_acceptor", "_coroutine", "_protocol", "_sock")
+
+    def __init__(self, acceptor: Acceptor, sock: socket.socket, protocol: Any) -> None:
+        self._acceptor = acceptor
+        self._sock = sock
+        self._protocol = protocol
+        self._coroutine = acceptor.connect(sock, lambda: protocol)
+
+    async def run(self) -> None:
+        """Drive it in a task: a TLS handshake takes time, and may have to be cancelled."""
+        try:
+            await self._coroutine
+        except BaseException as error:
+            self._acceptor.failed(self._sock, self._protocol, error)
+            if not isinstance(error, Exception):
+                raise
+
+    def step(self, waiter: asyncio.Future[Any] | None = None) -> None:
+        """Go on until the coroutine waits again or ends, as ``asyncio.Task`` would."""
+        try:
+            waiter = self._coroutine.send(None)
+        except StopIteration:
+            return
+        except (Exception, asyncio.CancelledError) as error:
+            self._acceptor.failed(self._sock, self._protocol, error)
+            return
+        if waiter is None:
+            asyncio.get_running_loop().call_soon(self.step)
+        else:
+            waiter._asyncio_future_blocking = False
+            waiter.add_done_callback(self.step)
 
 
 def detach(listener: Any) -> socket.socket:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import sys
 from collections.abc import Callable
 from email.utils import formatdate
 from typing import Any
@@ -15,21 +16,46 @@ from pronghorn.lifespan import Lifespan
 from pronghorn.net.connection import Connection
 from pronghorn.net.http1 import open_http1
 from pronghorn.net.reaper import Reaper
+from pronghorn.overload import HealthAnswer, Limiter
+from pronghorn.scoreboard import Row
 from pronghorn.settings import Settings
 
-#: The share of graceful_timeout after which what is left is cancelled, so that the rest of the way, lifespan
-#: shutdown included, is over before Gunicorn's SIGKILL.
-_DRAIN_SHARE = 0.9
-#: Seconds that cancelled applications get to return.
-_CANCEL_GRACE = 1.0
 #: Seconds for lifespan shutdown when the worker was told to quit at once.
 _QUICK_SHUTDOWN = 1.0
+#: Seconds for lifespan shutdown when requests have used up all of graceful_timeout.
+_LEAST_SHUTDOWN = 0.1
+#: Seconds that TLS handshakes under way get when the worker drains.
+_HANDSHAKES = 2.0
+#: Seconds between two looks at the scoreboard while waiting for another worker: memory that changes wakes nobody.
+_LOOK = 0.1
+#: Seconds until every worker that is to end has been told.
+_ORDERS_ARRIVE = 1.0
+#: The share of the time for requests that a worker goes on accepting while its successor boots.
+_SUCCESSOR_SHARE = 0.5
+
+
+class Budget:
+    """How graceful_timeout is shared: moments in seconds after the order to stop.
+
+    Gunicorn sends SIGKILL at ``graceful``. Nine tenths of it are the requests'. ``cancel``: what still runs is
+    cancelled; ``give_up``: it has returned or is left behind; ``end``: lifespan shutdown is over.
+    """
+
+    __slots__ = ("cancel", "end", "give_up")
+
+    def __init__(self, graceful: float) -> None:
+        reserve = max(0.1 * graceful, min(1.0, 0.25 * graceful))
+        self.cancel = graceful - reserve
+        self.give_up = graceful - 0.6 * reserve
+        self.end = graceful - 0.15 * reserve
 
 
 class Server:
     """Serves one application on the listening sockets of one worker.
 
-    ``stop(quick)`` ends ``serve``; it may be called from a signal handler that runs in the loop's thread.
+    ``stop(quick)`` ends ``serve``; it may be called from a signal handler that runs in the loop's thread. ``row``: the
+    worker's row of the scoreboard, None where it has none. ``own_listeners``: nobody else has these listeners
+    (``reuse_port``), so what waits in their backlogs is this worker's.
     """
 
     def __init__(
@@ -39,17 +65,27 @@ class Server:
         log: Any,
         listeners: list[socket.socket],
         tls: ssl.SSLContext | None = None,
+        *,
+        row: Row | None = None,
+        own_listeners: bool = False,
     ) -> None:
         loop = asyncio.get_event_loop()
         self._loop = loop
         self._settings = settings
         self._log = log
+        self._row = row
+        self._own_listeners = own_listeners
+        self._budget = Budget(settings.timeouts.graceful)
         self._stopping: asyncio.Future[None] = loop.create_future()
         self._quitting: asyncio.Future[None] = loop.create_future()
-        self._take_waiting = True
+        self._stopped_at = 0.0
+        self._retired = False
         self._date_timer: asyncio.TimerHandle | None = None
         self.context = _make_context(app, settings, loop, log)
         self.context.on_fatal = self._fail
+        if settings.limits.concurrent_requests:
+            limits = settings.limits
+            self.context.app = Limiter(app, limits.concurrent_requests, limits.queued_requests, settings.health_path)
         self._lifespan = Lifespan(app, settings.lifespan, log)
         self._reaper = Reaper(loop, self.context)
         self._acceptor = Acceptor(
@@ -60,62 +96,151 @@ class Server:
             count=lambda: len(self._reaper.connections),
             log=log,
             tls=tls,
+            row=None if own_listeners else row,
         )
-        self._reaper.on_change = self._acceptor.watch
+        self._reaper.on_change = self._acceptor.closed
 
     def stop(self, quick: bool = False) -> None:
         """Stop serving: drain, or with ``quick`` only cancel."""
         if not self._stopping.done():
+            self._stopped_at = self._loop.time()
             self._stopping.set_result(None)
         if quick and not self._quitting.done():
             self._quitting.set_result(None)
 
     def retire(self) -> None:
-        """Stop because a successor takes over: what waits in the backlog is left to it and the siblings."""
-        self._take_waiting = False
-        self._acceptor.retire()
-        self.stop()
+        """Stop because a successor takes over, which the master starts when this process has ended.
+
+        Until then the other workers have to serve. Where each of them is about to end as well, this one goes on as if
+        nothing had been until another is there.
+        """
+        if self._stopping.done():
+            return
+        self.context.max_requests = sys.maxsize
+        self._retired = self._row is None or self._row.leave()
+        self.context.draining = self._retired
+        if self._retired:
+            self._acceptor.retire()
+            self.stop()
+        else:
+            self._loop.call_later(_LOOK, self.retire)
+
+    def beat(self) -> None:
+        """The worker's heartbeat."""
+        if self._row is not None:
+            self._row.beat(self._acceptor.load, self.context.requests)
 
     def _fail(self, error: BaseException) -> None:
         """Something raised SystemExit or KeyboardInterrupt in the application: the worker ends with it."""
         if not self._stopping.done():
+            self._stopped_at = self._loop.time()
             self._stopping.set_exception(error)
 
     async def serve(self, on_ready: Callable[[], None]) -> None:
         """Serve until stopped. Raises LifespanFailed before ``on_ready`` is called, never after."""
-        await self._lifespan.startup()
+        if not await self._start_up():
+            return
         self.context.state = self._lifespan.state
         self.context.start_eagerly(self._settings.eager_tasks)
         self._write_date()
         self._reaper.start()
+        if self._row is not None:
+            self._row.serve()
         self._acceptor.start()
         on_ready()
         try:
             await self._stopping
+            await self._hand_over()
         finally:
             await self._drain()
             await self._shut_down()
 
+    async def _start_up(self) -> bool:
+        """Start the application; False when the order to stop came first, for then nothing is in flight yet."""
+        starting = self._loop.create_task(self._lifespan.startup())
+        await asyncio.wait([starting, self._stopping], return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+            return True
+        starting.cancel()
+        await self._lifespan.cancel()
+        self._log.info("Stopped before the application had started")
+        return False
+
+    # -- from the order to stop to the drain ------------------------------------------------------------------------
+
+    async def _hand_over(self) -> None:
+        """Go on serving until it can be left to others: load balancers that learn late, workers that still boot."""
+        if self._retired or self._quitting.done():
+            return
+        if self._row is not None:
+            self._row.want_to_leave()
+        if self._settings.health_path:
+            self.context.app = HealthAnswer(self.context.app, self._settings.health_path, self._is_last)
+        if self._settings.shutdown_delay:
+            # Each response announces the end of its connection from now on: a client that asks no load balancer
+            # before it uses a connection again has to be told while there is somebody to tell it.
+            self.context.keepalive = 0.0
+            await self._serve_until(self._settings.shutdown_delay, self._is_not_needed)
+        row = self._row
+        if row is not None and row.others_boot() and not row.others_serve():
+            await self._serve_until(self._budget.cancel * _SUCCESSOR_SHARE, self._is_succeeded)
+
+    async def _serve_until(self, seconds: float, is_over: Callable[[], bool]) -> None:
+        """Let ``seconds`` pass since the order to stop, or until ``is_over()`` says yes."""
+        end = self._stopped_at + seconds
+        while not self._quitting.done() and not is_over() and (left := end - self._loop.time()) > 0:
+            await asyncio.wait([self._quitting], timeout=min(left, _LOOK))
+
+    def _is_last(self) -> bool:
+        """Whether nobody will serve on these listeners when this worker has ended."""
+        row = self._row
+        return row is None or not (row.others_serve() or row.others_boot())
+
+    def _is_not_needed(self) -> bool:
+        """Whether others go on. When all have to end, not each of them knows at the same moment."""
+        return self._loop.time() - self._stopped_at >= _ORDERS_ARRIVE and not self._is_last()
+
+    def _is_succeeded(self) -> bool:
+        row = self._row
+        return row is None or not row.others_boot()
+
+    # -- the end ----------------------------------------------------------------------------------------------------
+
+    def _left(self, moment: float) -> float:
+        """Seconds from now to a moment of the budget."""
+        return max(self._stopped_at + moment - self._loop.time(), 0.0)
+
     async def _drain(self) -> None:
-        """End all connections: announced, in the peers' own time, within the drain's share of graceful_timeout."""
-        context = self.context
-        budget = self._settings.timeouts.graceful * _DRAIN_SHARE
-        end = self._loop.time() + budget
-        context.draining = True
-        await self._acceptor.stop(take_waiting=self._take_waiting)
+        """End all connections: announced, in the peers' own time, within the requests' share of graceful_timeout."""
+        self.context.draining = True
+        self._acceptor.retire()
+        if self._row is not None:
+            self._row.drain()
+        await self._acceptor.stop(
+            take_waiting=self._own_listeners or not (self._retired or self._others_take_over()),
+            timeout=min(_HANDSHAKES, self._left(self._budget.cancel)),
+        )
         self._reaper.hurry()
         for connection in list(self._reaper.connections):
             connection.drain()
         finished = self._loop.create_task(self._wait_until_finished())
         await asyncio.wait(
-            [finished, self._quitting], timeout=end - self._loop.time(), return_when=asyncio.FIRST_COMPLETED
+            [finished, self._quitting],
+            timeout=self._left(self._budget.cancel),
+            return_when=asyncio.FIRST_COMPLETED,
         )
         if not finished.done():
             self._terminate()
-            await asyncio.wait([finished], timeout=_CANCEL_GRACE)
+            await asyncio.wait([finished], timeout=self._left(self._budget.give_up))
         finished.cancel()
         for connection in list(self._reaper.connections):
             connection.abort()
+
+    def _others_take_over(self) -> bool:
+        """Whether the backlog can be left to others. Asked after saying that this worker drains: where all do at the
+        same time, the last one to ask sees that it is the last."""
+        return self._row is not None and self._row.others_serve()
 
     async def _wait_until_finished(self) -> None:
         await self._reaper.wait_until_empty()
@@ -134,7 +259,7 @@ class Server:
 
     async def _shut_down(self) -> None:
         shutdown = self._loop.create_task(self._lifespan.shutdown())
-        timeout = _QUICK_SHUTDOWN if self._quitting.done() else self._settings.timeouts.graceful
+        timeout = _QUICK_SHUTDOWN if self._quitting.done() else max(self._left(self._budget.end), _LEAST_SHUTDOWN)
         await asyncio.wait([shutdown], timeout=timeout)
         if not shutdown.done():
             self._log.warning("ASGI lifespan shutdown did not end in time")
@@ -144,8 +269,14 @@ class Server:
         if self._date_timer is not None:
             self._date_timer.cancel()
 
+    # -- parts ------------------------------------------------------------------------------------------------------
+
     def _make_connection(self) -> Connection:
-        return Connection(self.context, self._reaper, open_http1)
+        return Connection(self.context, self._reaper, self._open_protocol)
+
+    def _open_protocol(self, connection: Connection) -> Any:
+        self._acceptor.made(connection)
+        return open_http1(connection)
 
     def _write_date(self) -> None:
         """Write the Server line, and keep the Date line current (RFC 9110 section 6.6.1)."""

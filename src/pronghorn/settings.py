@@ -48,6 +48,10 @@ class Options:
     disconnect_grace_period: float = option(
         -1.0, "between http.disconnect and cancellation; Gunicorn's asgi_disconnect_grace_period unless set", least=-1
     )
+    shutdown_delay: float = option(0.0, "to go on serving after SIGTERM, for load balancers that learn late")
+    health_path: str = option("", "path that is answered with 503 when the server is about to end; empty for none")
+    max_concurrent_requests: int = option(0, "requests that the application gets at once in one worker; more wait")
+    max_queued_requests: int = option(100, "requests that wait for that; 503 beyond")
 
     def __post_init__(self) -> None:
         for one in dataclasses.fields(self):
@@ -93,6 +97,8 @@ def _check(one: dataclasses.Field[Any], value: Any) -> None:
         raise SettingError(f"Option {one.name}={value!r} is not allowed: use one of {', '.join(filter(None, choices))}")
     if kind in (int, float) and not one.metadata["least"] <= value < 2**62:
         raise SettingError(f"Option {one.name}={value!r} is not allowed: the least is {one.metadata['least']:g}")
+    if one.name == "health_path" and value and not value.startswith("/"):
+        raise SettingError(f"Option health_path={value!r} is not allowed: a path begins with a slash")
     if one.name == "server_header" and not all(" " <= char <= "~" for char in value):
         raise SettingError(f"Option {one.name}={value!r} is not allowed: use printable ASCII")
 
@@ -116,6 +122,8 @@ class Limits:
 
     worker_connections: int
     max_body_size: int
+    concurrent_requests: int
+    queued_requests: int
 
 
 @dataclass(frozen=True)
@@ -135,6 +143,8 @@ class Settings:
     server_header: str
     date_header: bool
     eager_tasks: bool
+    shutdown_delay: float
+    health_path: str
 
     @classmethod
     def from_gunicorn(cls, cfg: Any, options: Options) -> Settings:
@@ -152,7 +162,12 @@ class Settings:
                 graceful=float(cfg.graceful_timeout),
                 disconnect_grace_period=float(getattr(cfg, "asgi_disconnect_grace_period", 3)) if grace < 0 else grace,
             ),
-            limits=Limits(worker_connections=cfg.worker_connections, max_body_size=options.max_body_size),
+            limits=Limits(
+                worker_connections=cfg.worker_connections,
+                max_body_size=options.max_body_size,
+                concurrent_requests=options.max_concurrent_requests,
+                queued_requests=options.max_queued_requests,
+            ),
             rules=_rules(cfg, options, trusting=False),
             trusting_rules=_rules(cfg, options, trusting=True),
             loop=options.loop or getattr(cfg, "asgi_loop", "auto"),
@@ -166,6 +181,8 @@ class Settings:
             server_header=options.server_header,
             date_header=options.date_header,
             eager_tasks=options.eager_tasks,
+            shutdown_delay=_shutdown_delay(options.shutdown_delay, cfg.graceful_timeout),
+            health_path=options.health_path,
         )
 
 
@@ -185,6 +202,15 @@ def _rules(cfg: Any, options: Options, *, trusting: bool) -> Rules:
         header_map=getattr(cfg, "header_map", "drop"),
         forwarder_headers=frozenset(name.upper() for name in _listed(names)) if trusting else frozenset(),
     )
+
+
+def _shutdown_delay(value: float, graceful: int) -> float:
+    if value and value >= graceful / 2:
+        raise SettingError(
+            f"Option shutdown_delay={value:g} is not allowed: it is part of graceful_timeout={graceful}, "
+            "of which at least half has to be left for the requests that are under way then"
+        )
+    return value
 
 
 def _root_path(value: str) -> str:

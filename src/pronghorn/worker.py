@@ -25,6 +25,7 @@ from pronghorn.build import compiled
 from pronghorn.hooks import RequestHooks
 from pronghorn.lifespan import LifespanFailed
 from pronghorn.proxies import TrustList
+from pronghorn.scoreboard import Scoreboard
 from pronghorn.server import Server
 from pronghorn.settings import Options, SettingError, Settings
 from pronghorn.tls import server_context
@@ -52,6 +53,9 @@ class AsyncWorker(Worker):
         self._server: Server | None = None
         self._nr = 0
         super().__init__(*args, **kwargs)
+        # In the master, before the fork. With reuse_port the listeners come after it, and are this worker's alone.
+        self._row = Scoreboard.of_this_process().reserve(self)
+        self._own_listeners = not self.sockets
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
@@ -86,6 +90,8 @@ class AsyncWorker(Worker):
     def init_process(self) -> None:
         """Make the loop before the application is imported and ``post_worker_init`` runs, then go on as Gunicorn."""
         beating = _beat_while_booting(self)
+        if self._row is not None:
+            self._row.open()
         try:
             settings = self._read_settings(self.cfg)
         except SettingError as error:
@@ -118,10 +124,20 @@ class AsyncWorker(Worker):
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
         finally:
             self._booting.set()
+            if self._row is not None:
+                self._row.free()
             self._close_loop()
 
     async def _serve(self) -> None:
-        server = Server(self.wsgi, self._settings, self.log, [detach(one) for one in self.sockets], self._tls)
+        server = Server(
+            self.wsgi,
+            self._settings,
+            self.log,
+            [detach(one) for one in self.sockets],
+            self._tls,
+            row=self._row,
+            own_listeners=self._own_listeners,
+        )
         self._server = server
         context = server.context
         context.max_requests = self.max_requests
@@ -155,14 +171,15 @@ class AsyncWorker(Worker):
         if self.ppid != os.getppid() and self.alive:
             self.log.info("Parent changed, shutting down: %s", self)
             self.alive = False
-        if not self.alive and self._server is not None:
-            self._server.stop()
+        if self._server is not None:
+            self._server.beat()
+            if not self.alive:
+                self._server.stop()
         self.loop.call_later(_HEARTBEAT, self._beat)
 
     def _on_limit(self) -> None:
         if self.alive:
             self.log.info("Autorestarting worker after current request.")
-            self.alive = False
             if self._server is not None:
                 self._server.retire()
 
