@@ -14,7 +14,8 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Any
 
-from pronghorn.logged import Environ, path_info, peer_of, protocol_of
+from pronghorn.environ import path_info, peer_of, protocol_of
+from pronghorn.logged import Environ
 from pronghorn.wire.request import Request
 
 
@@ -40,6 +41,7 @@ class Atom(IntEnum):
     FIELD = 16  # {name}i
     RESPONSE_FIELD = 17  # {name}o
     VARIABLE = 18  # {name}e
+    FIELD_VARIABLE = 19  # {http_name}e
 
 
 _TEXT = int(Atom.TEXT)
@@ -61,6 +63,7 @@ _DECIMAL_SECONDS = int(Atom.DECIMAL_SECONDS)
 _FIELD = int(Atom.FIELD)
 _RESPONSE_FIELD = int(Atom.RESPONSE_FIELD)
 _VARIABLE = int(Atom.VARIABLE)
+_FIELD_VARIABLE = int(Atom.FIELD_VARIABLE)
 
 _MILLION = 1000000
 #: ``timedelta.seconds`` leaves whole days out, and so does Gunicorn.
@@ -109,9 +112,10 @@ class LineFormat:
             if code == _TEXT:
                 value = argument
             elif code == _STATUS:
-                value = str(exchange.status)
+                value = _number(exchange.status)
             elif code == _SENT:
-                value = str(exchange.stream.sent)
+                stream = exchange.stream
+                value = _number(stream.sent)
             elif code == _TIME:
                 value = self._timestamp()
             elif code == _REQUEST_LINE:
@@ -143,6 +147,11 @@ class LineFormat:
             return self._user(request)
         if code == _RESPONSE_FIELD:
             return _response_field(exchange.response, argument)
+        if code == _FIELD_VARIABLE:
+            value = _joined_field(request, argument[0])
+            if value != "-" or not exchange.scope or not exchange.scope.get("state"):
+                return value
+            return _variable(Environ(exchange), argument[1])
         return _variable(Environ(exchange), argument)
 
     def _elapsed(self, exchange: Any) -> int:
@@ -172,12 +181,16 @@ def _duration(code: int, elapsed: int) -> str:
     seconds = elapsed // _MILLION % _DAY
     rest = elapsed % _MILLION
     if code == _SECONDS:
-        return str(seconds)
+        return _number(seconds)
     if code == _MICROSECONDS:
-        return str(seconds * _MILLION + rest)
+        return _number(seconds * _MILLION + rest)
     if code == _MILLISECONDS:
-        return str(seconds * 1000 + rest // 1000)
+        return _number(seconds * 1000 + rest // 1000)
     return f"{seconds}.{rest:06}"
+
+
+def _number(value: int) -> str:
+    return f"{value}"
 
 
 def _quoted(value: str) -> str:
@@ -235,6 +248,8 @@ def _variable(environ: Environ, wanted: str) -> str:
 # -- compiling -------------------------------------------------------------------------------------------------------
 
 _PLACE = re.compile(r"%(?:%|\(([^()]*)\)(s|d))")
+#: A variable that is a request field's value and nothing else; two fields have variables without the prefix.
+_FIELD_NAME = re.compile(r"http_(?!content_type$|content_length$)([a-z0-9_]+)")
 
 _LETTERS: dict[str, _Line] = {
     "h": (_HOST, None),
@@ -285,7 +300,8 @@ def _part(name: str) -> _Line:
     if lower.startswith("{") and kind in ("}i", "}o", "}e"):
         inner = lower[1:-2]
         if kind == "}e":
-            return _VARIABLE, inner
+            field = _FIELD_NAME.fullmatch(inner)
+            return (_FIELD_VARIABLE, (field[1].replace("_", "-").encode(), inner)) if field else (_VARIABLE, inner)
         if inner.isascii():
             return (_FIELD if kind == "}i" else _RESPONSE_FIELD), inner.encode("ascii")
     return _TEXT, "-"
