@@ -50,6 +50,7 @@ cdef class HttpExchange(Exchange):
     cdef list _waiters
     cdef object _grace
     cdef bint _cancelling
+    cdef int _told
 
     @cython.locals(context=Context)
     cpdef start(self)

@@ -60,6 +60,8 @@ _DONE_AWAITABLE = awaitables.DONE
 _monotonic = time.monotonic
 _Task: Any = asyncio.Task
 
+#: How often an application is told of the disconnect without having to wait a turn of the loop.
+MOST_TOLD_AT_ONCE = 16
 #: The status that goes to the access log when the client left before there was any (nginx's convention).
 CLIENT_CLOSED_REQUEST = 499
 
@@ -84,6 +86,7 @@ class HttpExchange(Exchange):
         "_receiving",
         "_sending",
         "_task",
+        "_told",
         "_waiters",
         "endpoint",
         "logged",
@@ -113,6 +116,7 @@ class HttpExchange(Exchange):
         self._cancelling = False
         self._held_trailers: list[tuple[bytes, bytes]] | None = None
         self._observed = False
+        self._told = 0
 
     @property
     def receiving(self) -> Receiving:
@@ -317,9 +321,11 @@ class HttpExchange(Exchange):
     async def wait_for_event(self) -> Event:
         """Wait for content, the end of the response or the client's leaving, whichever is first."""
         if self._sending == _DONE or self._receiving == _GONE:
-            # The disconnect may be asked for again and again: each time lets the loop run, so that an application
-            # that spins on it cannot stop the worker.
-            await asyncio.sleep(0)
+            # At once, for frameworks poll with a receive() that is cancelled at its first wait. But one that is asked
+            # for again and again lets the loop run, so that an application that spins on it cannot stop the worker.
+            self._told += 1
+            if self._told > MOST_TOLD_AT_ONCE:
+                await asyncio.sleep(0)
             return {"type": "http.disconnect"}
         if self.request.expect_continue and self._receiving == _OPEN and self._sending == _IDLE:
             self.request.expect_continue = False

@@ -53,6 +53,7 @@ cdef class WebSocketExchange(Exchange):
     cdef bint _observed
     # the application's task, while it runs
     cdef object _task
+    cdef int _told
     cdef list _waiters
 
     cpdef _finish(self, task)

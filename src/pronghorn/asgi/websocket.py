@@ -18,6 +18,7 @@ from typing import Any
 from pronghorn.asgi import awaitables
 from pronghorn.asgi.context import Context
 from pronghorn.asgi.errors import ClientDisconnected, EventError, came_of_disconnect, is_disconnect
+from pronghorn.asgi.exchange import MOST_TOLD_AT_ONCE
 from pronghorn.asgi.scope import Endpoint, websocket_scope
 from pronghorn.asgi.stream import Exchange, Stream
 from pronghorn.wire import ws_deflate, ws_frames, ws_handshake
@@ -81,6 +82,7 @@ class WebSocketExchange(Exchange):
         "_queue",
         "_state",
         "_task",
+        "_told",
         "_waiters",
         "close_code",
         "endpoint",
@@ -119,6 +121,7 @@ class WebSocketExchange(Exchange):
         self._waiters: list[asyncio.Future[None]] | None = None
         self._task: asyncio.Task[Any] | None = None
         self._observed = False
+        self._told = 0
 
     @property
     def state(self) -> State:
@@ -374,10 +377,11 @@ class WebSocketExchange(Exchange):
         """Wait for a message, or the end."""
         while not self.has_event():
             if self._disconnect_event is not None:
-                # It may be asked for again and again; each time lets the loop run.
-                await asyncio.sleep(0)
-                if not self.has_event():
-                    return self._disconnect_event.copy()
+                # As for HTTP: at once, unless it is asked for again and again.
+                self._told += 1
+                if self._told > MOST_TOLD_AT_ONCE:
+                    await asyncio.sleep(0)
+                return self._disconnect_event.copy()
             else:
                 await self._wait()
         return self.take_event()
