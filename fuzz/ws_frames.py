@@ -40,7 +40,8 @@ def events(pieces: list[bytes]) -> list[tuple[object, ...]]:
             except ws_frames.FrameError as error:
                 assert ws_frames.close(error.code, error.reason), error  # noqa: PT017
                 return [*found, ("error", error.code, parser.buffered())]
-            assert parser.buffered() <= min(fed, MAX_SIZE + len(piece) + 14)
+            # At most a message, a control frame within it, its header, and what was fed last.
+            assert parser.buffered() <= min(fed, MAX_SIZE + ws_frames.MOST_CONTROL + 14 + len(piece))
             if event == ws_frames.Event.NEED_DATA:
                 break
             found.append(what_it_is(event, parser))
