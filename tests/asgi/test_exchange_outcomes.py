@@ -233,6 +233,7 @@ async def test_cancelled_after_the_grace_period(state: str, step: str) -> None:
     await settle(4)
     assert bench.cancelled
     assert not bench.context.tasks
+    assert bench.log.of("warning", "error") == [], "clients leave all the time"
 
 
 @in_loop
