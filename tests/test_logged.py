@@ -181,7 +181,7 @@ OPERATIONS = {
     "deepcopy": copy.deepcopy,
     "pickle": lambda d: pickle.loads(pickle.dumps(d)),
     "repr": repr,
-    "equal": lambda d: (d == {}, d != {}, dict(d) == d, not d != dict(d)),
+    "equal": lambda d: (d == {}, d != {}, dict(d) == d),
     "or": lambda d: d | {"A": 1},
     "ror": lambda d: {"A": 1} | d,
     "update another": lambda d: _after(dict.update, {}, d),
