@@ -33,6 +33,8 @@ _DEFAULTS: dict[str, Any] = {
     "control_socket_disable": True,  # Gunicorn >= 25.1 makes a socket in $HOME; older ones ignore the name
 }
 _START_SECONDS = 30.0
+_MOST_RESTARTS = 3
+_LOG_SHOWN = 8000
 #: What installers write as bin/gunicorn. Not ``-m gunicorn``: USR2 would execute the package's __main__.py as
 #: a script, which puts Gunicorn's own directory, with an ``http`` in it, first on sys.path.
 _LAUNCHER = "from gunicorn.app.wsgiapp import run\nrun()\n"
@@ -165,6 +167,8 @@ class GunicornServer:
         while time.monotonic() < deadline:
             if self.exit_code() is not None:
                 raise ServerFailed(f"gunicorn ended with {self.exit_code()} at start:\n{self.log()}")
+            if self.log().count("Booting worker with pid") > self.worker_count + _MOST_RESTARTS:
+                raise ServerFailed(f"the workers end again and again:\n{self.log()[:_LOG_SHOWN]}")
             pids = self.accepting_pids()
             if len(pids) == self.worker_count:
                 return pids
