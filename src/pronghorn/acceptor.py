@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
 import socket
 import ssl
 from collections.abc import Callable, Coroutine
@@ -40,6 +39,8 @@ _LOST_WHILE_WAITING = {
 class Acceptor:
     """Watches ``listeners``; each accepted socket goes to a new protocol from ``make_protocol``.
 
+    ``listeners``: sockets, or Gunicorn's wrappers of them, which are closed by their own ``close``: a descriptor of
+    this process that stayed open would go on taking connections into a backlog that nobody empties.
     ``most``: connections this worker may have open. ``count``: callable that says how many are made.
     ``row``: this worker's row of the scoreboard, None where connections need no balance.
     Call ``made`` when a protocol's connection is made, ``closed`` when one has ended.
@@ -48,7 +49,7 @@ class Acceptor:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        listeners: list[socket.socket],
+        listeners: list[Any],
         make_protocol: Callable[[], Any],
         *,
         most: int,
@@ -58,7 +59,8 @@ class Acceptor:
         row: Row | None = None,
     ) -> None:
         self._loop = loop
-        self._listeners = listeners
+        self._opened = listeners
+        self._listeners: list[socket.socket] = [getattr(one, "sock", one) for one in listeners]
         self._make_protocol = make_protocol
         self._most = most
         self._count = count
@@ -107,8 +109,10 @@ class Acceptor:
             for _ in range(_MOST_AT_ONCE if take_waiting else 0):
                 if not self._accept(listener):
                     break
+        for listener in self._opened:
             listener.close()
         self._listeners = []
+        self._opened = []
         if self._pending:
             self._settled = self._loop.create_future()
             await asyncio.wait([self._settled], timeout=timeout)
@@ -290,13 +294,3 @@ class _Opening:
         else:
             waiter._asyncio_future_blocking = False
             waiter.add_done_callback(self.step)
-
-
-def detach(listener: Any) -> socket.socket:
-    """A socket object of this process for one of Gunicorn's listeners.
-
-    It owns a descriptor of its own, so that closing it cannot pull the one that Gunicorn still holds and closes
-    later ("Bad file descriptor").
-    """
-    raw = getattr(listener, "sock", listener)
-    return socket.socket(raw.family, raw.type, raw.proto, fileno=os.dup(raw.fileno()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 import sys
 from collections.abc import Callable
@@ -63,7 +62,7 @@ class Server:
         app: Callable[..., Any],
         settings: Settings,
         log: Any,
-        listeners: list[socket.socket],
+        listeners: list[Any],
         tls: ssl.SSLContext | None = None,
         *,
         row: Row | None = None,

@@ -20,7 +20,6 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
 from pronghorn._version import __version__
-from pronghorn.acceptor import detach
 from pronghorn.build import compiled
 from pronghorn.hooks import RequestHooks
 from pronghorn.lifespan import LifespanFailed
@@ -133,7 +132,7 @@ class AsyncWorker(Worker):
             self.wsgi,
             self._settings,
             self.log,
-            [detach(one) for one in self.sockets],
+            self.sockets,
             self._tls,
             row=self._row,
             own_listeners=self._own_listeners,
