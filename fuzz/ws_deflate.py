@@ -4,8 +4,9 @@ Invariant: no input inflates to more than the limit, two parsers agree on it how
 deflated with any parameters comes back as it was.
 Allowed errors: ``FrameError`` with a code that may stand in a close frame.
 
-    python fuzz/ws_deflate.py --seconds 60 --seed 1     random input, no fuzzer needed
-    python fuzz/ws_deflate.py --atheris corpus/         with atheris; what follows goes to libFuzzer
+    python fuzz/ws_deflate.py --seconds 60 --seed 1          random input; it needs no fuzzer
+    python fuzz/ws_deflate.py --atheris --seconds 60 DIR     guided by coverage, on the uncompiled build
+    python fuzz/ws_deflate.py --replay FILE                  one input again
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import random
 import sys
 import time
+from pathlib import Path
 
 ATHERIS = "--atheris" in sys.argv
 if ATHERIS:
@@ -108,27 +110,34 @@ def run(seconds: float, seed: int) -> None:
     deadline = time.monotonic() + seconds
     count = 0
     while time.monotonic() < deadline:
-        for _ in range(20):
-            data = random_input(random.Random(f"{seed}/{count}"))
-            count += 1
-            try:
-                test_one_input(data)
-            except BaseException:
-                print(f"input {count - 1} of seed {seed}: {data.hex()}")
-                raise
+        data = random_input(random.Random(f"{seed}/{count}"))
+        count += 1
+        try:
+            test_one_input(data)
+        except BaseException:
+            finding = Path(f"fuzz-ws-deflate-{seed}-{count}.bin")
+            finding.write_bytes(data)
+            print(f"a finding: {finding}, for --replay")
+            raise
     print(f"{count} inputs, seed {seed}, {ws_frames.__file__}: no failure")
 
 
 def main() -> None:
-    if ATHERIS:
-        atheris.Setup([argument for argument in sys.argv if argument != "--atheris"], test_one_input)
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--replay", type=Path, metavar="FILE", help="only test the input in this file")
+    parser.add_argument("--atheris", action="store_true", help="guided by coverage; other arguments go to libFuzzer")
+    options, rest = parser.parse_known_args()
+    if options.replay:
+        test_one_input(options.replay.read_bytes())
+    elif options.atheris:
+        atheris.Setup([sys.argv[0], f"-max_total_time={options.seconds:.0f}", *rest], test_one_input)
         atheris.Fuzz()
-        return
-    arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    arguments.add_argument("--seconds", type=float, default=60)
-    arguments.add_argument("--seed", type=int, default=1)
-    options = arguments.parse_args()
-    run(options.seconds, options.seed)
+    elif rest:
+        parser.error(f"unknown arguments: {rest}")
+    else:
+        run(options.seconds, options.seed)
 
 
 if __name__ == "__main__":

@@ -164,9 +164,7 @@ def test_incompressible_messages_of_just_the_limit_pass():
         fixed = zlib.compressobj(9, zlib.DEFLATED, -15, 1, zlib.Z_FIXED)  # nine bits for each byte
         payload = fixed.compress(message) + fixed.flush(zlib.Z_SYNC_FLUSH)
         assert len(payload) > size
-        assert events(FrameParser(size, Inflater()), sent(BINARY, payload, rsv1=True)) == [
-            ("binary", message)
-        ]
+        assert events(FrameParser(size, Inflater()), sent(BINARY, payload, rsv1=True)) == [("binary", message)]
 
 
 def test_a_bomb_is_refused_before_it_is_inflated():
@@ -209,9 +207,7 @@ def test_blocks_without_content_are_limited():
     empty = b"\x00\x00\x00\xff\xff" * 1000
     assert events(FrameParser(1000, Inflater()), sent(BINARY, empty, rsv1=True)) == [("error", 1009)]
     one = sent(BINARY, empty[:1000], False, True)
-    assert events(FrameParser(1000, Inflater()), one + sent(CONT, empty[:1000], False) * 2) == [
-        ("error", 1009)
-    ]
+    assert events(FrameParser(1000, Inflater()), one + sent(CONT, empty[:1000], False) * 2) == [("error", 1009)]
 
 
 def test_final_blocks_are_limited():
@@ -445,9 +441,7 @@ messages = st.lists(st.one_of(st.text(max_size=200), st.binary(max_size=200)), m
 
 @given(bits, bits, st.booleans(), st.booleans(), messages)
 @settings(max_examples=100, deadline=None)
-def test_websockets_understands_and_is_understood(
-    server_bits, client_bits, server_alone, client_alone, exchanged
-):
+def test_websockets_understands_and_is_understood(server_bits, client_bits, server_alone, client_alone, exchanged):
     pytest.importorskip("websockets")
     from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
     from websockets.frames import Frame, Opcode
@@ -475,9 +469,7 @@ def test_websockets_understands_and_is_understood(
 
 @given(bits, bits, st.booleans(), st.booleans(), messages)
 @settings(max_examples=50, deadline=None)
-def test_wsproto_understands_and_is_understood(
-    server_bits, client_bits, server_alone, client_alone, exchanged
-):
+def test_wsproto_understands_and_is_understood(server_bits, client_bits, server_alone, client_alone, exchanged):
     pytest.importorskip("wsproto")
     from wsproto import events as theirs
     from wsproto.connection import Connection, ConnectionType

@@ -129,10 +129,7 @@ BAD = {
     "RSV3": (sent(BINARY, b"x", rsv=1), 1002),
     "RSV1 on a ping": (sent(PING, b"x", rsv=4), 1002),
     "RSV3 on a close": (sent(CLOSE, b"", rsv=1), 1002),
-    **{
-        f"reserved opcode {opcode:#x}": (sent(opcode, b"x"), 1002)
-        for opcode in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)
-    },
+    **{f"reserved opcode {opcode:#x}": (sent(opcode, b"x"), 1002) for opcode in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)},
     "fragmented ping": (sent(PING, b"x", fin=False), 1002),
     "fragmented close": (sent(CLOSE, fin=False), 1002),
     "ping of 126 bytes": (sent(PING, b"x" * 126), 1002),
@@ -439,9 +436,7 @@ def test_compressed_messages_pass_through_the_inflater():
 )
 def test_compressed_messages_that_fail(data, code):
     for pieces in each_way(data):
-        assert events(*pieces, max_size=6, make=lambda size: FrameParser(size, Doubling())) == [
-            ("error", code)
-        ]
+        assert events(*pieces, max_size=6, make=lambda size: FrameParser(size, Doubling())) == [("error", code)]
 
 
 def test_without_limit_the_inflater_is_told_so():
@@ -619,9 +614,7 @@ def test_close_codes_have_names():
     assert len(sendable) == 12
 
 
-@given(
-    st.lists(st.tuples(st.sampled_from([CONT, TEXT, BINARY]), st.integers(0, 300), st.booleans()), max_size=5)
-)
+@given(st.lists(st.tuples(st.sampled_from([CONT, TEXT, BINARY]), st.integers(0, 300), st.booleans()), max_size=5))
 @settings(deadline=None)
 def test_websockets_reads_what_is_written(frames):
     pytest.importorskip("websockets")

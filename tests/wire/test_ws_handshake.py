@@ -187,9 +187,7 @@ def test_over_http2_another_version():
         (
             b"permessage-deflate; client_max_window_bits; server_max_window_bits=10, permessage-deflate",
             (
-                Extension(
-                    "permessage-deflate", (("client_max_window_bits", None), ("server_max_window_bits", "10"))
-                ),
+                Extension("permessage-deflate", (("client_max_window_bits", None), ("server_max_window_bits", "10"))),
                 Extension("permessage-deflate"),
             ),
         ),
@@ -205,9 +203,7 @@ HANDSHAKE = Handshake(KEY, ("chat",), ())
 
 
 def test_accepting_with_everything():
-    response = accept(
-        HANDSHAKE, "chat", [(b"X-Id", b"caf\xe9"), (b"set-cookie", b"a=1"), (b"set-cookie", b"")], b"x"
-    )
+    response = accept(HANDSHAKE, "chat", [(b"X-Id", b"caf\xe9"), (b"set-cookie", b"a=1"), (b"set-cookie", b"")], b"x")
     assert response[3:] == [
         (b"sec-websocket-protocol", b"chat"),
         (b"sec-websocket-extensions", b"x"),
