@@ -165,16 +165,14 @@ class Acceptor:
         if not self._watching:
             return  # another listener of the same turn of the loop took the last room
         row = self._row
-        if row is None or not row.crowded:
-            for _ in range(_MOST_PER_WAKE_UP):
-                if not (self._accept(listener) and self._watching):
-                    return
-        else:
+        if row is not None and not row.is_only:
             self._offered = row.outdone_by(self.load)
             if self._offered:
                 self._rest(ASIDE, self._come_back)
-            else:
-                self._accept(listener)
+                return
+        for _ in range(1 if row is not None and row.crowded else _MOST_PER_WAKE_UP):
+            if not (self._accept(listener) and self._watching):
+                return
 
     def _come_back(self) -> None:
         """The others had a chance: give them another, or take one of what is still waiting."""
@@ -279,12 +277,15 @@ class _Opening:
             self._acceptor.failed(self._sock, self._protocol, error)
             if not isinstance(error, Exception):
                 raise
+        else:
+            self._acceptor.made(self._protocol)
 
     def step(self, waiter: asyncio.Future[Any] | None = None) -> None:
         """Go on until the coroutine waits again or ends, as ``asyncio.Task`` would."""
         try:
             waiter = self._coroutine.send(None)
         except StopIteration:
+            self._acceptor.made(self._protocol)  # long since, but where making it failed in a way the loop hides
             return
         except (Exception, asyncio.CancelledError) as error:
             self._acceptor.failed(self._sock, self._protocol, error)

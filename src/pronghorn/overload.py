@@ -34,15 +34,17 @@ class Limiter:
     def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
         if scope["type"] != "http" or scope["path"] == self._exempt:
             return self._app(scope, receive, send)
-        if self._running >= self._most and len(self._waiting) >= self._queue:
-            return refuse(send)
         return self._admit(scope, receive, send)
 
     async def _admit(self, scope: Any, receive: Any, send: Any) -> None:
-        if self._running >= self._most:
+        # Counted here and not before, for a task that is cancelled before it begins would not count back.
+        if self._running < self._most:
+            self._running += 1
+        elif len(self._waiting) < self._queue:
             await self._wait()
         else:
-            self._running += 1
+            await refuse(send)
+            return
         try:
             await self._app(scope, receive, send)
         finally:

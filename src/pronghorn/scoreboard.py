@@ -129,6 +129,11 @@ class Row:
     def state(self) -> State:
         return State(self._board.states[self._index])
 
+    @property
+    def is_only(self) -> bool:
+        """Whether there never was another worker."""
+        return self._board.used == 1
+
     # -- what the worker says of itself -----------------------------------------------------------------------------
 
     def open(self) -> None:
