@@ -12,6 +12,7 @@ import pytest
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
+from pronghorn.accesslog import AccessLog
 from pronghorn.asgi.context import Context
 from pronghorn.asgi.exchange import HttpExchange
 from pronghorn.asgi.scope import endpoint_for
@@ -72,7 +73,8 @@ class Site:
         loop = asyncio.get_running_loop()
         self.worker = SimpleNamespace(cfg=self.cfg, log=self.log, loop=loop)
         self.context = Context(self.app, loop, self.log)
-        self.hooks = RequestHooks(self.worker)
+        access_log = AccessLog.of(self.log, self.cfg, loop.call_soon)
+        self.hooks = RequestHooks(self.worker, access_log, self.cfg.pre_request, self.cfg.post_request)
         self.hooks.install(self.context)
         request = make_request("GET", b"/a%20b?x=1", [(b"host", b"h")])
         endpoint = endpoint_for(self.context, ("192.0.2.1", 5), ("192.0.2.2", 80), "http")
@@ -116,7 +118,11 @@ class TestNothingConfigured:
             def access(self, *args: Any) -> None:
                 pass
 
-        assert Site(log=lambda cfg: Duck(), loglevel="debug").request().context.pre_request is not None
+        class Debugging(Duck):
+            def isEnabledFor(self, level: int) -> bool:
+                return level >= logging.DEBUG
+
+        assert Site(log=lambda cfg: Debugging()).request().context.pre_request is not None
         assert Site(log=lambda cfg: Duck()).request().context.pre_request is None
         assert Duck.debugs == [("%s %s", "GET", "/a%20b")]
 

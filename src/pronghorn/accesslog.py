@@ -54,6 +54,11 @@ class AccessLog:
         self._lines: list[str] = []
         self.timed = self._format is None or self._format.timed
 
+    @classmethod
+    def of(cls, logger: Any, cfg: Any, call_soon: Callable[..., Any]) -> AccessLog | None:
+        """The access log of a worker, None where ``logger.access`` would do nothing."""
+        return cls(logger, cfg, call_soon) if cls.is_wanted(logger, cfg) else None
+
     @staticmethod
     def is_wanted(logger: Any, cfg: Any) -> bool:
         """Whether ``logger.access`` could do anything: Gunicorn's own cannot without an access log."""

@@ -18,27 +18,30 @@ from pronghorn.logged import Environ, LoggedRequest, LoggedResponse, apply_edits
 
 
 class RequestHooks:
-    """The configured hooks of ``worker``; ``pre_request`` and ``post_request`` are None where there is none."""
+    """The hooks of ``worker``, as configured; Gunicorn's defaults count as none."""
 
-    def __init__(self, worker: Any) -> None:
-        cfg = worker.cfg
+    def __init__(
+        self,
+        worker: Any,
+        access_log: AccessLog | None,
+        pre_request: Callable[[Any, Any], Any],
+        post_request: Callable[[Any, Any, Any, Any], Any],
+    ) -> None:
         self._worker = worker
-        self.pre_request: Callable[[Any, Any], Any] | None = cfg.pre_request
-        self.post_request: Callable[[Any, Any, Any, Any], Any] | None = cfg.post_request
-        if cfg.pre_request is PreRequest.default and not _shows_debug(worker.log, cfg):
-            self.pre_request = None
-        if cfg.post_request is PostRequest.default:
-            self.post_request = None
-        self._access_log: AccessLog | None = None
-        if AccessLog.is_wanted(worker.log, cfg):
-            self._access_log = AccessLog(worker.log, cfg, worker.loop.call_soon)
+        self._access_log = access_log
+        self._pre_request: Callable[[Any, Any], Any] | None = pre_request
+        self._post_request: Callable[[Any, Any, Any, Any], Any] | None = post_request
+        if pre_request is PreRequest.default and not _shows_debug(worker.log):
+            self._pre_request = None
+        if post_request is PostRequest.default:
+            self._post_request = None
 
     def install(self, context: Context) -> None:
         """Have ``context`` call what is configured."""
         access_log = self._access_log
-        if self.pre_request is not None:
+        if self._pre_request is not None:
             context.pre_request = self.before
-        if self.post_request is not None:
+        if self._post_request is not None:
             context.timed = True
             context.observer = self.after
         elif access_log is not None:
@@ -52,14 +55,14 @@ class RequestHooks:
 
     def before(self, exchange: Any) -> None:
         """Run ``pre_request`` and take over what it changed. What it raises becomes a 500."""
-        assert self.pre_request is not None
+        assert self._pre_request is not None
         req = exchange.logged = LoggedRequest(exchange.request, exchange.endpoint)
-        self.pre_request(self._worker, req)
+        self._pre_request(self._worker, req)
         apply_edits(req, exchange)
 
     def after(self, exchange: Any) -> None:
         """Write the access log and run ``post_request``, with the same objects."""
-        assert self.post_request is not None
+        assert self._post_request is not None
         req = exchange.logged or LoggedRequest(exchange.request, exchange.endpoint)
         resp = LoggedResponse(exchange)
         environ = Environ(exchange)
@@ -68,14 +71,12 @@ class RequestHooks:
         if not exchange.started:
             return  # it could not be read: like Gunicorn's own workers, no hook is told
         try:
-            self.post_request(self._worker, req, environ, resp)
+            self._post_request(self._worker, req, environ, resp)
         except Exception:
             report(self._worker.log, "Exception in post_request hook")
 
 
-def _shows_debug(log: Any, cfg: Any) -> bool:
+def _shows_debug(log: Any) -> bool:
     """Whether a debug message, all that Gunicorn's default ``pre_request`` writes, would be seen."""
-    error_log = getattr(log, "error_log", None)
-    if isinstance(error_log, logging.Logger):
-        return error_log.isEnabledFor(logging.DEBUG)
-    return str(cfg.loglevel).lower() == "debug"
+    is_enabled_for = getattr(getattr(log, "error_log", log), "isEnabledFor", None)
+    return is_enabled_for is not None and bool(is_enabled_for(logging.DEBUG))

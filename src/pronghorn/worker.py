@@ -20,6 +20,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
 from pronghorn._version import __version__
+from pronghorn.accesslog import AccessLog
 from pronghorn.build import compiled
 from pronghorn.hooks import RequestHooks
 from pronghorn.lifespan import LifespanFailed
@@ -142,7 +143,8 @@ class AsyncWorker(Worker):
         context.max_requests = self.max_requests
         context.on_limit = self._on_limit
         context.is_trusted = TrustList(self._settings.trusted_peers).trusts
-        hooks = RequestHooks(self)
+        access_log = AccessLog.of(self.log, self.cfg, self.loop.call_soon)
+        hooks = RequestHooks(self, access_log, self.cfg.pre_request, self.cfg.post_request)
         hooks.install(context)
         self._watch_signals()
         if not self.alive:
