@@ -42,7 +42,7 @@ class Log(Logger):
         self.errors.append(message % args)
 
     def debug(self, message: str, *args: Any, **_: Any) -> None:
-        self.debugs.append(message % args)
+        self.debugs.append(message % args if args else message)  # as logging does
 
 
 async def answer(scope: Any, receive: Any, send: Any) -> None:
@@ -112,8 +112,8 @@ class TestNothingConfigured:
         class Duck:
             debugs: list[Any] = []
 
-            def debug(self, *args: Any) -> None:
-                self.debugs.append(args)
+            def debug(self, message: str, *args: Any) -> None:
+                self.debugs.append(message % args if args else message)
 
             def access(self, *args: Any) -> None:
                 pass
@@ -124,7 +124,7 @@ class TestNothingConfigured:
 
         assert Site(log=lambda cfg: Debugging()).request().context.pre_request is not None
         assert Site(log=lambda cfg: Duck()).request().context.pre_request is None
-        assert Duck.debugs == [("%s %s", "GET", "/a%20b")]
+        assert Duck.debugs == ["GET /a%20b"]
 
     def test_debug_level_set_by_a_logconfig(self) -> None:
         def debugging(cfg: Any) -> Logger:
