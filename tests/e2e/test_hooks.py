@@ -157,3 +157,43 @@ def test_the_counter_that_configurations_use(serve: Serve) -> None:
     for number in range(1, 4):
         server.get("/")
         server.wait_trace(f"nr {number} {server.worker_pids()[0]} 1")
+
+
+WEBSOCKET = """
+async def app(scope, receive, send):
+    if scope["type"] != "websocket":
+        return
+    assert (b"x-queue", b"5") in scope["headers"] and scope["scheme"] == "wss"
+    await receive()
+    await send({"type": "websocket.accept"})
+    await send({"type": "websocket.send", "text": "hello"})
+    await send({"type": "websocket.close"})
+"""
+
+
+def test_websockets(serve: Serve) -> None:
+    """A WebSocket is a request like any other: hooks, access log, once, when it has ended."""
+    server = serve(
+        source=WEBSOCKET,
+        config=(
+            "from tests.e2e.apps.trace import trace\n"
+            "def pre_request(worker, req):\n"
+            "    req.headers.append(('X-QUEUE', '5'))\n"
+            "    req.scheme = 'https'\n"
+            "    trace('before', req.path)\n"
+            "def post_request(worker, req, environ, resp):\n"
+            "    trace('after', req.path, resp.status, environ['HTTP_UPGRADE'])\n"
+        ),
+        accesslog="-",
+        access_log_format="access %(r)s %(s)s %({x-queue}i)s",
+    )
+    with server.connect() as client:
+        client.send(
+            b"GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        client.read_until(b"hello")
+        client.send(b"\x88\x82\0\0\0\0\x03\xe8")  # a Close frame with code 1000, masked with zeros
+        server.wait_trace("after /chat 101 Switching Protocols websocket")
+    server.wait_log(r"^access GET /chat HTTP/1\.1 101 5$")
+    assert len(server.traced()) == 2
