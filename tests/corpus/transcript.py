@@ -7,7 +7,6 @@ of files or of how a test splits its input.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -173,12 +172,12 @@ def head_of(request: Any) -> Head:
     )
 
 
-def unquoted(transcript: Transcript) -> Transcript:
-    """Return ``transcript`` without what its refusal quotes: of a name too long, as much as had arrived."""
-    return [
-        Error(event.status, re.sub(r"'.*'|\".*\"", "'…'", event.reason)) if isinstance(event, Error) else event
-        for event in transcript
-    ]
+def without_wording(transcript: Transcript) -> Transcript:
+    """Return ``transcript`` with the status of its refusal alone.
+
+    How a refusal is worded may depend on how much of a line had arrived; which status it has must not.
+    """
+    return [Error(event.status, "") if isinstance(event, Error) else event for event in transcript]
 
 
 def transcript_of(build: Build, settings: Mapping[str, Any], pieces: Iterable[bytes]) -> Transcript:

@@ -1,4 +1,4 @@
-"""However the input is cut, the same is said: events, body, status and reason of a refusal."""
+"""However the input is cut, the same is said: events, body, and the status of a refusal."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 from hypothesis import example, given
 
-from tests.corpus.transcript import Transcript, unquoted
+from tests.corpus.transcript import Transcript, without_wording
 from tests.properties import strategies
 from tests.properties.builds import INSTALLED, Reader, transcript_of
 
 
 def said(data: bytes, settings: dict[str, Any], places: Sequence[int]) -> Transcript:
-    return unquoted(transcript_of(INSTALLED, settings, strategies.pieces(data, places)))
+    return without_wording(transcript_of(INSTALLED, settings, strategies.pieces(data, places)))
 
 
 @given(message=strategies.pipelines, places=strategies.places)
@@ -47,4 +47,4 @@ def test_feeding_while_events_are_pending(data: bytes, places: Sequence[int]) ->
         fed += len(piece)
         assert reader.parser.buffered() == fed
     reader.feed(last)
-    assert unquoted(reader.transcript) == said(data, {}, [])
+    assert without_wording(reader.transcript) == said(data, {}, [])
