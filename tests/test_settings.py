@@ -80,7 +80,7 @@ def test_switches(name: str, value: bool) -> None:
 
 BAD: dict[type, list[Any]] = {
     float: ["5", None, True, [5], b"5", float("nan"), float("inf"), float("-inf"), -2, -2.0, 2.0**70],
-    int: ["5", None, True, 5.0, [5], b"5", -1, -(2**70), 2**70],
+    int: ["5", None, True, 5.0, [5], b"5", -2, -(2**70), 2**70],
     str: [5, None, True, b"auto", ["auto"]],
     bool: [1, 0, "yes", "", None],
 }
@@ -184,7 +184,7 @@ def test_other_variables_are_not_ours() -> None:
 
 IN_ENVIRONMENT_BAD: dict[type, list[str]] = {
     float: ["", "x", "5s", "1,5", "-2", "nan", "inf"],
-    int: ["", "x", "5.0", "1k", "-1", "1e3"],
+    int: ["", "x", "5.0", "1k", "-2", "1e3"],
     bool: ["", "2", "x", "enabled", "tru"],
 }
 

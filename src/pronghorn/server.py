@@ -302,4 +302,5 @@ def _make_context(
     context.rules = settings.rules
     context.trusting_rules = settings.trusting_rules
     context.root_path = settings.root_path
+    context.websockets = settings.websockets
     return context

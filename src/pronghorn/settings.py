@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pronghorn.asgi.context import WebSocketSettings
 from pronghorn.wire.http1_rules import Rules
 
 
@@ -52,6 +53,15 @@ class Options:
     health_path: str = option("", "path that is answered with 503 when the server is about to end; empty for none")
     max_concurrent_requests: int = option(0, "requests that the application gets at once in one worker; more wait")
     max_queued_requests: int = option(100, "requests that wait for that; 503 beyond")
+    websocket_ping_interval: float = option(20.0, "between two pings on a WebSocket; 0 sends none")
+    websocket_ping_timeout: float = option(20.0, "for the answer to a ping, or any other sign of life; 1011 without")
+    websocket_close_timeout: float = option(10.0, "for the peer's half of the closing handshake")
+    websocket_max_message_size: int = option(
+        -1, "of a message, inflated; 1009 beyond; Gunicorn's websocket_max_message_size unless set", least=-1
+    )
+    websocket_max_queue: int = option(32, "messages that wait for the application; reading pauses beyond", least=1)
+    websocket_compression: bool = option(True, "whether permessage-deflate is agreed to")
+    websocket_restart_spread: float = option(5.0, "over which WebSockets are closed with 1012 when a worker drains")
 
     def __post_init__(self) -> None:
         for one in dataclasses.fields(self):
@@ -96,7 +106,8 @@ def _check(one: dataclasses.Field[Any], value: Any) -> None:
     if choices and value not in choices:
         raise SettingError(f"Option {one.name}={value!r} is not allowed: use one of {', '.join(filter(None, choices))}")
     if kind in (int, float) and not one.metadata["least"] <= value < 2**62:
-        raise SettingError(f"Option {one.name}={value!r} is not allowed: the least is {one.metadata['least']:g}")
+        least = one.metadata["least"]
+        raise SettingError(f"Option {one.name}={value!r} is not allowed: use {least:g} or more, and a finite number")
     if one.name == "health_path" and value and not value.startswith("/"):
         raise SettingError(f"Option health_path={value!r} is not allowed: a path begins with a slash")
     if one.name == "server_header" and not all(" " <= char <= "~" for char in value):
@@ -145,6 +156,7 @@ class Settings:
     eager_tasks: bool
     shutdown_delay: float
     health_path: str
+    websockets: WebSocketSettings
 
     @classmethod
     def from_gunicorn(cls, cfg: Any, options: Options) -> Settings:
@@ -173,7 +185,7 @@ class Settings:
             loop=options.loop or getattr(cfg, "asgi_loop", "auto"),
             lifespan=options.lifespan or getattr(cfg, "asgi_lifespan", "auto"),
             root_path=_root_path(
-                options.root_path or getattr(cfg, "root_path", "") or os.environ.get("SCRIPT_NAME", "")
+                options.root_path or getattr(cfg, "root_path", "") or {**os.environ, **cfg.env}.get("SCRIPT_NAME", "")
             ),
             backlog=cfg.backlog,
             is_tls=bool(cfg.is_ssl),
@@ -183,6 +195,7 @@ class Settings:
             eager_tasks=options.eager_tasks,
             shutdown_delay=_shutdown_delay(options.shutdown_delay, cfg.graceful_timeout),
             health_path=options.health_path,
+            websockets=_websockets(cfg, options),
         )
 
 
@@ -211,6 +224,20 @@ def _shutdown_delay(value: float, graceful: int) -> float:
             "of which at least half has to be left for the requests that are under way then"
         )
     return value
+
+
+def _websockets(cfg: Any, options: Options) -> WebSocketSettings:
+    most = options.websocket_max_message_size
+    return WebSocketSettings(
+        ping_interval=options.websocket_ping_interval,
+        ping_timeout=options.websocket_ping_timeout,
+        close_timeout=options.websocket_close_timeout,
+        max_message_size=getattr(cfg, "websocket_max_message_size", 16 * 1024 * 1024) if most < 0 else most,
+        max_queue=options.websocket_max_queue,
+        compression=options.websocket_compression,
+        # All of them have to be closed well within the time that a draining worker has.
+        restart_spread=min(options.websocket_restart_spread, cfg.graceful_timeout / 2),
+    )
 
 
 def _root_path(value: str) -> str:

@@ -182,7 +182,9 @@ class HttpExchange(Exchange):
     def _end_cancelled(self) -> None:
         if self._sending >= _DONE:
             return
-        if self._cancelling:
+        if self._receiving in (_GONE, _COMPLETE_THEN_GONE):
+            self._context.log.debug("Cancelled %s, whose client has left", self.describe())
+        elif self._cancelling:
             self._context.log.warning("Cancelled %s before it was answered", self.describe())
         else:
             self._context.log.error("ASGI application cancelled itself in %s", self.describe())

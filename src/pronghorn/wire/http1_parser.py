@@ -493,7 +493,7 @@ class Http1Parser:
         line = data[start : end + 1]
         held = 0 if self._dropped or not fields else len(fields[-1][0]) + len(fields[-1][1])
         if held + len(line) > self._rules.limit_request_field_size:
-            raise ProtocolError(431, "Folded field is too large")
+            raise ProtocolError(431, f"Field {_shown(data[start:end][:40])} is too large")
         if not line.endswith(b"\r\n") or not all(_FIELD_VALUE[byte] for byte in line[:-2]):
             raise ProtocolError(400, "Invalid character in a folded field value")
         self._count_head(len(line))
