@@ -62,20 +62,27 @@ def test_slow(example: GunicornServer) -> None:
     assert [one["schema"]["default"] for one in parameters] == [5.0]
 
 
-def test_fifty_slow_requests_at_once(example: GunicornServer) -> None:
-    """All wait at the same time, in both workers."""
-    wait = 2.0
-    clients = [RawClient(example.address, timeout=40) for _ in range(50)]
+def burst(example: GunicornServer, count: int, wait: float) -> tuple[float, set[int]]:
+    """Send ``count`` slow requests at once, each on its own connection; seconds taken, and who answered."""
+    clients = [RawClient(example.address, timeout=40) for _ in range(count)]
     started = time.monotonic()
     try:
         for client in clients:
             client.send(request_bytes("GET", f"/slow?seconds={wait}"))
-        documents = [client.read_response().json() for client in clients]
+        pids = {client.read_response().json()["pid"] for client in clients}
     finally:
         for client in clients:
             client.close()
-    assert time.monotonic() - started < 5 * wait, "one after the other they would take 50 waits"
-    assert {document["pid"] for document in documents} == set(example.worker_pids())
+    return time.monotonic() - started, pids
+
+
+def test_fifty_slow_requests_at_once(example: GunicornServer) -> None:
+    """All wait at the same time, in both workers."""
+    seconds, pids = burst(example, 50, wait=2.0)
+    assert seconds < 10, "one after the other they would take 100 seconds"
+    for _ in range(5):  # on a machine that is busy enough one worker can be away for a whole burst
+        pids |= burst(example, 50, wait=0.2)[1]
+    assert pids == set(example.worker_pids())
 
 
 def test_blocking(example: GunicornServer) -> None:
