@@ -18,8 +18,6 @@ from pronghorn.logline import LineFormat
 from pronghorn.wire.response import Response
 from tests.support.finished import FinishedExchange, make_endpoint, make_request
 
-ELAPSED = 12.3456789
-
 
 class Reference(Logger):
     """Gunicorn's Logger but for its class, which takes the compiled format away from it."""
@@ -39,7 +37,7 @@ def written(kind: type[Logger], text: str, exchange: Any) -> str:
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger.access_log.handlers[:] = [handler]
     try:
-        log = AccessLog(logger, cfg, lambda callback: None, clock=lambda: exchange.started + ELAPSED)
+        log = AccessLog(logger, cfg, lambda callback: None, clock=lambda: exchange.started + exchange.elapsed)
         log.log(exchange)
         log.flush()
     finally:
@@ -126,7 +124,8 @@ def exchanges(draw: st.DrawFn) -> FinishedExchange:
         response,
         status=draw(st.sampled_from([200, 204, 304, 404, 499, 500, 599, 999])),
         sent=draw(st.sampled_from([0, 1, 13, 10**12])),
-        started=draw(st.sampled_from([0.0, 1.0, -90000.25])),
+        started=draw(st.sampled_from([0.0, 1.0, 5000.25])),
+        elapsed=draw(st.sampled_from([0.0, 4e-7, 0.0015, 12.3456789, 59.9999996, 90061.5])),  # days are left out
         scope=None if state is None else {"type": "http", "state": state},
     )
 
@@ -176,11 +175,14 @@ def test_the_bytes_are_those_of_gunicorn(text: str, exchange: FinishedExchange) 
 def test_every_atom_alone() -> None:
     exchange = FinishedExchange(
         make_request(
-            "GET", b'/p%20q?"', [(b"x-test", b'"1"'), (b"x-test", b"2"), (b"referer", b"r"), (b"user-agent", b'"')]
+            "GET",
+            b'/p%20q?"',
+            [(b"x-test", b'"1"'), (b"x-test", b"2"), (b"referer", b"r"), (b"user-agent", b'"'), (b"user_agent", b"2")],
         ),
         make_endpoint(),
         Response(200, [(b"X-App", b"a"), (b"content-length", b"5")]),
         sent=5,
+        elapsed=90061.0015,
     )
     for name in ATOMS:
         compiled, own = written_by_both(f"%({name})s", exchange)

@@ -45,6 +45,7 @@ class FinishedExchange:
     status: int = 200
     sent: int = 0
     started: float = 100.0
+    elapsed: float = 1.5
     scope: dict[str, Any] | None = None
     logged: Any = None
     stream: RecordingStream = field(default_factory=RecordingStream)
