@@ -73,6 +73,7 @@ class FakeTransport(asyncio.Transport):
             self.protocol.pause_writing()
 
     def writelines(self, list_of_data: Any) -> None:
+        self.calls.append("writelines")
         self.write(b"".join(list_of_data))
 
     def can_write_eof(self) -> bool:

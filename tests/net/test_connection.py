@@ -22,6 +22,7 @@ class Recorder(Protocol):
     def __init__(self) -> None:
         self.told: list[Any] = []
         self.stays_open = True
+        self.last = 0.0
 
     def data_received(self, data: bytes) -> None:
         self.told.append(data)
@@ -38,6 +39,9 @@ class Recorder(Protocol):
 
     def on_deadline(self, now: float) -> None:
         self.told.append(("deadline", now))
+
+    def last_call(self) -> float:
+        return self.last
 
     def drain(self) -> None:
         self.told.append("drain")
@@ -106,6 +110,23 @@ async def test_made_while_draining() -> None:
     bench = Bench(draining=True)
     assert bench.told == ["drain"]
     assert bench.connection.state is State.DRAINING
+
+
+@pytest.mark.parametrize(
+    ("sockname", "server"),
+    [
+        (("192.0.2.1", 80), ("192.0.2.1", 80)),
+        (("::1", 80, 0, 0), ("::1", 80)),
+        ("/run/app.sock", ("/run/app.sock", None)),
+        (b"\0app", ("\0app", None)),
+        (b"\xff", ("\udcff", None)),
+        ("", None),
+        (None, None),
+    ],
+)
+@in_loop
+async def test_the_address_that_was_connected_to(sockname: Any, server: Any) -> None:
+    assert Bench(extra={"sockname": sockname}).connection.endpoint.template["server"] == server
 
 
 @pytest.mark.parametrize(
@@ -200,6 +221,7 @@ async def test_parts_are_one_write() -> None:
     bench.connection.write([b"one"])
     bench.connection.write([b"two", b"", b"three"])
     assert bench.transport.writes == [b"one", b"twothree"]
+    assert bench.transport.calls == []
 
 
 @in_loop
@@ -208,6 +230,7 @@ async def test_large_parts_are_written_in_order() -> None:
     parts = [b"head", b"x" * 1_000_000, b"tail"]
     bench.connection.write(parts)
     assert bench.transport.received == b"".join(parts)
+    assert bench.transport.calls == ["writelines"], "not copied together by us"
 
 
 @pytest.mark.parametrize("end", ["lost"])
@@ -289,6 +312,38 @@ async def test_any_progress_of_the_peer_gives_it_more_time() -> None:
         assert not bench.transport.closing
     bench.advance(WRITE + 0.1)
     assert bench.transport.closing
+
+
+@in_loop
+async def test_the_protocols_last_call_stands_above_progress() -> None:
+    """The time for a whole request: a peer that reads slowly does not prolong it."""
+    bench = Bench()
+    bench.protocol.last = bench.context.clock + WRITE / 2
+    bench.block()
+    bench.transport.take(1)
+    bench.advance(WRITE / 2 - 0.1)
+    assert bench.told == []
+    bench.advance(0.2)
+    assert bench.told == [("deadline", bench.context.clock)]
+    assert bench.transport.calls == []
+
+
+@in_loop
+async def test_a_last_call_that_is_later_changes_nothing() -> None:
+    bench = Bench()
+    bench.protocol.last = bench.context.clock + WRITE * 2
+    bench.block()
+    bench.advance(WRITE + 0.1)
+    assert bench.transport.calls == ["abort"]
+
+
+@in_loop
+async def test_a_last_call_without_a_write_timeout() -> None:
+    bench = Bench(write_timeout=0.0)
+    bench.protocol.last = bench.context.clock + 5.0
+    bench.block()
+    bench.advance(5.1)
+    assert len(bench.told) == 1
 
 
 @in_loop
