@@ -35,12 +35,12 @@ class Done:
 
 
 class Failed:
-    """Raises ``error`` when awaited."""
+    """Raises ``error`` when awaited, once."""
 
     __slots__ = ("_error",)
 
     def __init__(self, error: BaseException) -> None:
-        self._error = error
+        self._error: BaseException | None = error
 
     def __await__(self) -> Failed:
         return self
@@ -49,10 +49,17 @@ class Failed:
         return self
 
     def __next__(self) -> NoReturn:
-        raise self._error
+        self.send(None)
 
     def send(self, value: object) -> NoReturn:
-        raise self._error
+        error = self._error
+        # Given up before it is raised: its traceback will refer to this frame, which must not refer to it. The cycle
+        # would keep the application's frames alive, and with them generators that are to end with their client.
+        self._error = None
+        try:
+            raise RuntimeError("cannot reuse already awaited coroutine") if error is None else error
+        finally:
+            del error
 
     def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> NoReturn:
         raise _thrown(kind, value, traceback)
