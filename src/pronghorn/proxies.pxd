@@ -1,6 +1,6 @@
 cimport cython
 
-cdef int _FOR, _SCHEME, _HOST, _PORT, _PREFIX, _FORWARDED, _SCRIPT_NAME
+cdef int _CHAIN, _SCHEME, _HOST, _PORT, _PREFIX, _SCRIPT_NAME
 
 
 @cython.final
@@ -15,6 +15,7 @@ cdef class Forwarding:
 cdef class ForwardedPolicy:
     cdef object _trust
     cdef frozenset _parts
+    cdef bint _is_forwarded
     # the fields that are looked at: their first bytes, what each is, and the values that mean https
     cdef bytes _initials
     cdef dict _kinds
@@ -29,9 +30,10 @@ cdef class ForwardedPolicy:
         initials="const unsigned char*", first="const unsigned char*", kinds=dict, found=list, pair=tuple, name=bytes
     )
     cpdef Forwarding read(self, list headers, str scheme)
-    @cython.locals(said=Forwarding, values=dict, name=bytes, value=bytes, kind=int)
+    @cython.locals(said=Forwarding, others=dict, name=bytes, value=bytes, lines=list, kind=int)
     cdef Forwarding _judge(self, list found, list headers, str scheme)
     cdef _judge_scheme(self, Forwarding said, bytes name, bytes value)
-    @cython.locals(client=tuple, address=tuple, text=str, entry=str, is_end=bint)
-    cdef tuple _client(self, list values)
-    cdef _judge_forwarded(self, Forwarding said, list values)
+    @cython.locals(client=tuple, address=tuple, entries=list, entry=bytes, is_end=bint)
+    cdef tuple _client(self, bytes value)
+    cdef _judge_forwarded(self, Forwarding said, bytes value)
+    cdef _judge_others(self, Forwarding said, dict values, list headers, str scheme)

@@ -32,7 +32,7 @@ _REMEMBERED = 1024
 _LONGEST_REMEMBERED = 200
 _DEFAULT_PORTS = {"http": b"80", "https": b"443"}
 
-_FOR, _SCHEME, _HOST, _PORT, _PREFIX, _FORWARDED, _SCRIPT_NAME = range(7)
+_CHAIN, _SCHEME, _HOST, _PORT, _PREFIX, _SCRIPT_NAME = range(6)
 
 
 class TrustList:
@@ -137,7 +137,17 @@ class ForwardedPolicy:
     Raises ValueError for a family or part that does not exist.
     """
 
-    __slots__ = ("_hop", "_initials", "_kinds", "_parts", "_read_forwarded", "_secure", "_trust", "reads")
+    __slots__ = (
+        "_hop",
+        "_initials",
+        "_is_forwarded",
+        "_kinds",
+        "_parts",
+        "_read_forwarded",
+        "_secure",
+        "_trust",
+        "reads",
+    )
 
     def __init__(
         self,
@@ -151,12 +161,13 @@ class ForwardedPolicy:
         self._trust = trust
         wanted = _checked(family, parts)
         self._parts = wanted
+        self._is_forwarded = family == "forwarded"
         kinds: dict[bytes, int] = {}
         secure: dict[bytes, frozenset[bytes]] = {}
         if family == "forwarded" and wanted:
-            kinds[b"forwarded"] = _FORWARDED
+            kinds[b"forwarded"] = _CHAIN
         elif family == "x-forwarded":
-            for part, kind in (("for", _FOR), ("host", _HOST), ("port", _PORT), ("prefix", _PREFIX)):
+            for part, kind in (("for", _CHAIN), ("host", _HOST), ("port", _PORT), ("prefix", _PREFIX)):
                 if part in wanted:
                     kinds[f"x-forwarded-{part}".encode()] = kind
             if "proto" in wanted:
@@ -195,25 +206,26 @@ class ForwardedPolicy:
 
     def _judge(self, found: list[tuple[bytes, bytes]], headers: list[tuple[bytes, bytes]], scheme: str) -> Forwarding:
         said = Forwarding()
-        values: dict[int, list[bytes]] = {}
+        lines: list[bytes] | None = None  # of X-Forwarded-For or Forwarded; no policy looks at both
+        others: dict[int, list[bytes]] | None = None
         for name, value in found:
             kind = self._kinds[name]
             if kind == _SCHEME:
                 self._judge_scheme(said, name, value)
+            elif kind == _CHAIN:
+                lines = [] if lines is None else lines
+                lines.append(value)
             else:
-                values.setdefault(kind, []).append(value)
-        if _FOR in values:
-            said.client = self._client(values[_FOR])
-        elif _FORWARDED in values:
-            self._judge_forwarded(said, values[_FORWARDED])
-        if _SCRIPT_NAME in values:
-            said.root_path = _script_name(values[_SCRIPT_NAME])
-        elif _PREFIX in values:
-            said.root_path = _prefix(values[_PREFIX][-1])
-        if _HOST in values:
-            said.host = _host(values[_HOST][-1])
-        if _PORT in values:
-            said.host = _with_port(said.host or _own_host(headers), values[_PORT][-1], said.scheme or scheme)
+                others = {} if others is None else others
+                others.setdefault(kind, []).append(value)
+        if lines is not None:
+            value = lines[0] if len(lines) == 1 else b",".join(lines)
+            if self._is_forwarded:
+                self._judge_forwarded(said, value)
+            else:
+                said.client = self._client(value)
+        if others is not None:
+            self._judge_others(said, others, headers, scheme)
         return said
 
     def _judge_scheme(self, said: Forwarding, name: bytes, value: bytes) -> None:
@@ -222,12 +234,13 @@ class ForwardedPolicy:
             raise ProtocolError(400, "Contradictory scheme headers")
         said.scheme = scheme
 
-    def _client(self, values: list[bytes]) -> tuple[str, int] | None:
+    def _client(self, value: bytes) -> tuple[str, int] | None:
         """The client by X-Forwarded-For: from the right, each trusted proxy vouches for the entry left of it."""
         client = None
-        text = values[0].decode("latin-1") if len(values) == 1 else b",".join(values).decode("latin-1")
         # Beyond _MOST_HOPS the first item holds several entries, which is no address and so the end.
-        for entry in reversed(text.rsplit(",", _MOST_HOPS)):
+        entries = value.rsplit(b",", _MOST_HOPS)
+        entries.reverse()
+        for entry in entries:
             address, is_end = self._hop(entry) if len(entry) <= _LONGEST_REMEMBERED else (None, True)
             if address is not None:
                 client = address
@@ -235,19 +248,18 @@ class ForwardedPolicy:
                 break
         return client
 
-    def _look_at(self, entry: str) -> tuple[tuple[str, int] | None, bool]:
+    def _look_at(self, entry: bytes) -> tuple[tuple[str, int] | None, bool]:
         """The address in an entry of X-Forwarded-For, and whether whoever wrote what is left of it is not trusted."""
-        entry = entry.strip(" \t")
-        if not entry or entry == "unix:":  # nginx writes "unix:" for a peer on a unix socket, trusted as ours is
+        text = entry.strip(b" \t").decode("latin-1")
+        if not text or text == "unix:":  # nginx writes "unix:" for a peer on a unix socket, trusted as ours is
             return None, False
-        node = read_address(entry)
+        node = read_address(text)
         if node is None:
             return None, True
         return (node.name, node.port), not self._trust.includes(node.packed)
 
-    def _judge_forwarded(self, said: Forwarding, values: list[bytes]) -> None:
+    def _judge_forwarded(self, said: Forwarding, value: bytes) -> None:
         """RFC 7239: from the right, each trusted proxy's element tells who wrote the one left of it."""
-        value = b",".join(values)
         read = self._read_forwarded if len(value) <= _LONGEST_REMEMBERED else read_forwarded
         for element in reversed(read(value)):
             if element.proto in _SCHEMES and "proto" in self._parts:
@@ -261,6 +273,19 @@ class ForwardedPolicy:
                 said.client = (node.name, node.port)
             if not self._trust.includes(node.packed):
                 return
+
+    def _judge_others(
+        self, said: Forwarding, values: dict[int, list[bytes]], headers: list[tuple[bytes, bytes]], scheme: str
+    ) -> None:
+        """What is there seldom: the last value of a field is the word of the proxy that speaks to us."""
+        if _SCRIPT_NAME in values:
+            said.root_path = _script_name(values[_SCRIPT_NAME])
+        elif _PREFIX in values:
+            said.root_path = _prefix(values[_PREFIX][-1])
+        if _HOST in values:
+            said.host = _host(values[_HOST][-1])
+        if _PORT in values:
+            said.host = _with_port(said.host or _own_host(headers), values[_PORT][-1], said.scheme or scheme)
 
 
 #: Scheme of a request by the scheme that a proxy tells: a WebSocket begins as HTTP.
