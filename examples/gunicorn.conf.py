@@ -66,9 +66,12 @@ accesslog = "-"
 errorlog = "-"
 loglevel = os.environ.get("LOG_LEVEL", "info")
 
-# Client, time, request line, status, body bytes, milliseconds, agent, the proxy's request id, worker.
-# Client is the peer of the socket; the client as the proxy saw it is in %({x-forwarded-for}i)s.
-access_log_format = '%(h)s %(t)s "%(r)s" %(s)s %(B)s %(M)sms "%(a)s" id=%({x-request-id}i)s pid=%(p)s'
+# Time, peer, client, request line, status, body bytes, milliseconds, agent, request id, worker. The peer is
+# who opened the connection: the proxy, or nothing for a unix socket. The client is what the proxy says.
+access_log_format = (
+    '%(t)s peer=%(h)s client=%({x-forwarded-for}i)s "%(r)s" %(s)s %(B)s %(M)sms "%(a)s"'
+    " id=%({x-request-id}i)s pid=%(p)s"
+)
 
 # -- The process -------------------------------------------------------------------------------------
 

@@ -143,8 +143,11 @@ def test_the_readme_names_every_route(example: GunicornServer) -> None:
 
 
 def test_access_log_format(example: GunicornServer) -> None:
-    example.get("/?logged", "User-Agent: probe/1", "X-Request-Id: abc")
-    example.wait_log(r'^127\.0\.0\.1 \[[^]]+\] "GET /\?logged HTTP/1\.1" 200 \d+ \d+ms "probe/1" id=abc pid=<\d+>$')
+    example.get("/?logged", "User-Agent: probe/1", "X-Request-Id: abc", "X-Forwarded-For: 192.0.2.1")
+    example.wait_log(
+        r'^\[[^]]+\] peer=127\.0\.0\.1 client=192\.0\.2\.1 "GET /\?logged HTTP/1\.1" 200 \d+ \d+ms "probe/1"'
+        r" id=abc pid=<\d+>$"
+    )
 
 
 def test_nothing_failed(example: GunicornServer) -> None:
