@@ -23,6 +23,8 @@ from pronghorn.settings import Settings
 _QUICK_SHUTDOWN = 1.0
 #: Seconds for lifespan shutdown when requests have used up all of graceful_timeout.
 _LEAST_SHUTDOWN = 0.1
+#: Seconds that streams get to end themselves, where graceful_timeout has so many to spare.
+_LAST_CALL = 5.0
 #: Seconds that TLS handshakes under way get when the worker drains.
 _HANDSHAKES = 2.0
 #: Seconds between two looks at the scoreboard while waiting for another worker: memory that changes wakes nobody.
@@ -36,15 +38,17 @@ _SUCCESSOR_SHARE = 0.5
 class Budget:
     """How graceful_timeout is shared: moments in seconds after the order to stop.
 
-    Gunicorn sends SIGKILL at ``graceful``. Nine tenths of it are the requests'. ``cancel``: what still runs is
-    cancelled; ``give_up``: it has returned or is left behind; ``end``: lifespan shutdown is over.
+    Gunicorn sends SIGKILL at ``graceful``. Nine tenths of it are the requests'. ``last_call``: streams without an end
+    of their own are told to end; ``cancel``: what still runs is cancelled; ``give_up``: it has returned or is left
+    behind; ``end``: lifespan shutdown is over.
     """
 
-    __slots__ = ("cancel", "end", "give_up")
+    __slots__ = ("cancel", "end", "give_up", "last_call")
 
     def __init__(self, graceful: float) -> None:
         reserve = max(0.1 * graceful, min(1.0, 0.25 * graceful))
         self.cancel = graceful - reserve
+        self.last_call = self.cancel - min(_LAST_CALL, self.cancel / 4)
         self.give_up = graceful - 0.6 * reserve
         self.end = graceful - 0.15 * reserve
 
@@ -224,17 +228,23 @@ class Server:
         for connection in list(self._reaper.connections):
             connection.drain()
         finished = self._loop.create_task(self._wait_until_finished())
-        await asyncio.wait(
-            [finished, self._quitting],
-            timeout=self._left(self._budget.cancel),
-            return_when=asyncio.FIRST_COMPLETED,
-        )
+        await self._wait_for(finished, self._budget.last_call)
+        if not finished.done():
+            for connection in list(self._reaper.connections):
+                connection.wind_up()
+            await self._wait_for(finished, self._budget.cancel)
         if not finished.done():
             self._terminate()
             await asyncio.wait([finished], timeout=self._left(self._budget.give_up))
         finished.cancel()
         for connection in list(self._reaper.connections):
             connection.abort()
+
+    async def _wait_for(self, finished: asyncio.Task[None], moment: float) -> None:
+        """Wait for the end of all requests until a moment of the budget, but not when told to quit."""
+        await asyncio.wait(
+            [finished, self._quitting], timeout=self._left(moment), return_when=asyncio.FIRST_COMPLETED
+        )
 
     def _others_take_over(self) -> bool:
         """Whether the backlog can be left to others. Asked after saying that this worker drains: where all do at the

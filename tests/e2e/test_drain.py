@@ -243,6 +243,49 @@ class TestShutdownDelay:
         assert "shutdown_delay=3 is not allowed" in server.log()
 
 
+STREAMS = """
+import asyncio
+from tests.e2e.apps.trace import trace
+
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    await receive()
+    path = scope["path"]
+    length = [(b"content-length", b"18")] if path == "/known" else []
+    if path != "/late":
+        await send({"type": "http.response.start", "status": 200, "headers": length})
+        await send({"type": "http.response.body", "body": b"beginning", "more_body": True})
+    trace("began", path)
+    listening = asyncio.ensure_future(receive())
+    await asyncio.wait([listening], timeout=4.5)
+    trace(path, listening.result()["type"] if listening.done() else "in its own time")
+    if path == "/late":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"beginning", "more_body": True})
+    await send({"type": "http.response.body", "body": b"-the-end."})
+"""
+
+
+class TestStreams:
+    def test_those_without_an_end_are_told_in_time(self, serve: Serve) -> None:
+        """graceful_timeout is 6 s: told at 3.75 s, cancelled at 5 s; by itself the application goes on for 4.5 s."""
+        server = serve("main:app", source=STREAMS, graceful_timeout=6)
+        paths = ("/endless", "/known", "/late")
+        clients = {path: server.connect() for path in paths}
+        for path, client in clients.items():
+            client.send(request_bytes("GET", path))
+        for path in paths:
+            server.wait_trace(f"began {path}")
+        server.signal(signal.SIGTERM)
+        for client in clients.values():
+            assert client.read_response().text == "beginning-the-end."
+            client.close()
+        assert server.wait_exit() == 0
+        server.wait_trace("/endless http.disconnect")
+        server.wait_trace("/known in its own time")
+        server.wait_trace("/late in its own time")
+
+
 class TestOverload:
     def test_queue_and_refusal(self, serve: Serve, worker_class: str) -> None:
         if not worker_class.startswith("pronghorn."):

@@ -286,7 +286,14 @@ class HttpExchange(Exchange):
         self.cancel()
 
     def on_drain(self) -> None:
-        """A response has an end of its own."""
+        """A response has an end of its own, as far as one can tell yet."""
+
+    def on_last_call(self) -> None:
+        """A stream that does not say how long it is may have no end, as server-sent events have none: let the
+        application end it. A response that has not begun, or has a known end, keeps the time that is left."""
+        response = self.response
+        if self._sending == _STREAMING and response is not None and response.content_length < 0:
+            self.on_disconnect(False)
 
     # -- receive ----------------------------------------------------------------------------------------------------
 

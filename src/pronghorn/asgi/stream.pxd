@@ -30,3 +30,4 @@ cdef class Exchange:
     cpdef on_writable(self)
     cpdef on_timeout(self)
     cpdef on_drain(self)
+    cpdef on_last_call(self)

@@ -109,6 +109,10 @@ class Exchange:
         """The worker is to stop: end what has no end of its own."""
         raise NotImplementedError
 
+    def on_last_call(self) -> None:
+        """The time for draining is almost over, and ``cancel`` comes next."""
+        raise NotImplementedError
+
 
 class RecordingStream(Stream):
     """A ``Stream`` that writes down what it is told, for tests."""

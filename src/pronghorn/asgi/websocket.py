@@ -265,6 +265,10 @@ class WebSocketExchange(Exchange):
             delay = random.uniform(0, self._context.websockets.restart_spread)  # noqa: S311  # no secret
             self._context.loop.call_later(delay, self._restart)
 
+    def on_last_call(self) -> None:
+        """The closing handshake began when the worker began to drain, or begins now."""
+        self._restart()
+
     def _restart(self) -> None:
         if self._state == _OPEN:
             self._queue_disconnect(CloseCode.SERVICE_RESTART, _RESTART_REASON)

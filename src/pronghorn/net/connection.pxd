@@ -22,6 +22,7 @@ cdef class Protocol:
     cpdef on_deadline(self, double now)
     cpdef double last_call(self) except? -1
     cpdef drain(self)
+    cpdef wind_up(self)
     cpdef terminate(self)
 
 
@@ -55,4 +56,6 @@ cdef class Connection:
     cpdef linger(self)
     cpdef abort(self)
     cpdef drain(self)
+    cpdef bint has_unread(self) except -1
+    cpdef wind_up(self)
     cpdef terminate(self)

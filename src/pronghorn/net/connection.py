@@ -5,6 +5,8 @@ Knows transports and addresses; builds neither a scope nor a response.
 
 from __future__ import annotations
 
+import fcntl
+import termios
 from collections.abc import Callable
 from enum import IntEnum
 from typing import Any
@@ -31,6 +33,7 @@ _CLOSED = int(State.CLOSED)
 #: Seconds during which what a peer still sends is read and dropped, so that our last response reaches it: closing a
 #: socket with unread bytes resets the connection (RFC 9112 section 9.6).
 LINGER = 2.0
+_NONE_UNREAD = bytes(4)
 #: A batch of small writes is joined; larger ones go out as they are.
 _MOST_JOINED = 65536
 
@@ -62,6 +65,10 @@ class Protocol:
 
     def drain(self) -> None:
         """Finish what is under way and close; nothing new but what the peer has already sent."""
+        raise NotImplementedError
+
+    def wind_up(self) -> None:
+        """The time for draining is almost over: tell what has no end of its own."""
         raise NotImplementedError
 
     def terminate(self) -> None:
@@ -183,6 +190,11 @@ class Connection:
         else:
             self._transport.writelines(out)
 
+    def has_unread(self) -> bool:
+        """Whether the peer has sent what the loop has not read yet: closing now would lose it."""
+        sock = self.extra_info("socket")
+        return sock is not None and fcntl.ioctl(sock.fileno(), termios.FIONREAD, _NONE_UNREAD) != _NONE_UNREAD
+
     def pause_reading(self) -> None:
         if self._reading and self._transport is not None and not self._transport.is_closing():
             self._reading = False
@@ -264,6 +276,12 @@ class Connection:
             self._state = _DRAINING
             if self._protocol is not None:
                 self._protocol.drain()
+
+    def wind_up(self) -> None:
+        """The time for draining is almost over."""
+        protocol = self._protocol
+        if protocol is not None and self._state < _LINGERING:
+            protocol.wind_up()
 
     def terminate(self) -> None:
         """The time for draining is over."""

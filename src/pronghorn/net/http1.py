@@ -413,11 +413,13 @@ class Http1(Protocol):
     def on_deadline(self, now: float) -> None:
         exchange = self._exchange
         if self._reading == _HEAD:
-            if self._parser.is_between_messages():
+            if not self._parser.is_between_messages():
+                self._refuse_late("Request head is not complete in time")
+            elif self._connection.has_unread():
+                self._set_deadline()  # a request came in time, and this loop was late to read it
+            else:
                 self._reading = _NOTHING
                 self._connection.close()
-            else:
-                self._refuse_late("Request head is not complete in time")
         elif self._reading == _TUNNEL:
             if exchange is not None:
                 exchange.on_timeout()
@@ -449,6 +451,11 @@ class Http1(Protocol):
             self._set_deadline()
         elif exchange is not None:
             exchange.on_drain()
+
+    def wind_up(self) -> None:
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.on_last_call()
 
     def terminate(self) -> None:
         exchange = self._exchange
