@@ -395,6 +395,17 @@ def test_a_writer_starts_afresh_with_each_response() -> None:
     assert bench.writer.sent == 3
 
 
+@pytest.mark.parametrize(("method", "status"), [("GET", 204), ("GET", 205), ("GET", 304), ("HEAD", 200), ("GET", 200)])
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_the_framing_of_one_response_says_nothing_of_the_next(version: str, method: str, status: int) -> None:
+    bench = Bench(version=version).head(response_of(), b"abc", False).data(b"", True)
+    bench.writer.begin(True)
+    bench.out.clear()
+    bench.request = request_of(method, version)
+    bench.head(response_of(status), b"abc", True)
+    assert bench.rest == (b"abc" if (method, status) == ("GET", 200) else b"")
+
+
 def test_before_the_first_request_nothing_is_open() -> None:
     writer = Http1Writer()
     assert writer.complete
