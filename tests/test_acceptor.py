@@ -425,6 +425,49 @@ class TestBalance:
 
         run(scenario)
 
+    def test_leaves_the_processor_to_the_others_before_it_waits(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Who is ready and has fewer takes it then, and nothing is slower for it."""
+        monkeypatch.setattr(module, "ASIDE", 3600)
+
+        async def scenario(make: Callable[..., House]) -> None:
+            row = FakeRow()
+            house = make(row=row)
+            other = house.listeners[0].dup()
+            other.setblocking(False)
+            house.acceptor.start()
+            house.connect()
+            await house.until_open(1)
+            row.others = {1: 0}
+            taken: list[socket.socket] = []
+            monkeypatch.setattr(module.os, "sched_yield", lambda: taken.append(other.accept()[0]))
+            house.connect()
+            while not taken:
+                await asyncio.sleep(0)
+            row.others = {}
+            house.connect()
+            await house.until_open(2)
+            assert house.acceptor._pause is None
+            taken[0].close()
+            other.close()
+
+        run(scenario)
+
+    def test_a_small_difference_among_many_is_let_be(self, run: Run) -> None:
+        async def scenario(make: Callable[..., House]) -> None:
+            row = FakeRow()
+            house = make(row=row)
+            house.acceptor.start()
+            house.connect(20)
+            await house.until_open(20)
+            row.others = {1: 19, 2: 18}
+            house.connect()
+            await house.until_open(21)
+            assert row.refusals == [], "not taken as a last resort"
+
+        run(scenario)
+
     def test_a_worker_that_is_alone_never_asks(self, run: Run) -> None:
         async def scenario(make: Callable[..., House]) -> None:
             row = FakeRow()

@@ -1,7 +1,8 @@
 """Accepts connections from the listening sockets that the workers share.
 
 A worker takes one connection per wake-up and steps aside for a moment when another worker has fewer, so that a burst
-spreads; it takes none while it has ``worker_connections`` open, so that the rest stays in the backlog for the others.
+spreads: it leaves the processor to the others a few times, then a few milliseconds, then takes what is left. It takes
+none while it has ``worker_connections`` open, so that the rest stays in the backlog for the others.
 Knows listeners and the scoreboard's row of its worker; what happens on a connection is the protocol's.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
 import ssl
 from collections.abc import Callable, Coroutine
@@ -18,6 +20,10 @@ from pronghorn.scoreboard import CLOSED, Row
 
 #: Seconds to leave the listeners alone after accept failed for want of descriptors or memory.
 RETRY = 1.0
+#: One part in so many that a worker may have more than another. Below that, connections come and go by themselves.
+_SLACK = 10
+#: How often a worker with more connections leaves a waiting one to the others for a turn of its loop, to begin with.
+_MOST_YIELDS = 8
 #: Seconds that a worker with more connections leaves the listeners to the others before it looks again.
 ASIDE = 0.002
 #: How often it does so for one connection before it takes it: others may have to wait for a processor as well.
@@ -72,6 +78,7 @@ class Acceptor:
         self._settled: asyncio.Future[None] | None = None
         self._watching = False
         self._pause: asyncio.TimerHandle | None = None
+        self._yields = 0
         self._asides = 0
         self._offered: dict[int, int] = {}
         self._running = False
@@ -166,19 +173,29 @@ class Acceptor:
             return  # another listener of the same turn of the loop took the last room
         row = self._row
         if row is not None and not row.is_only:
-            self._offered = row.outdone_by(self.load)
+            load = self.load
+            self._offered = row.outdone_by(load - load // _SLACK)
             if self._offered:
-                self._rest(ASIDE, self._come_back)
+                self._step_aside()
                 return
         for _ in range(1 if row is not None and row.crowded else _MOST_PER_WAKE_UP):
             if not (self._accept(listener) and self._watching):
                 return
 
+    def _step_aside(self) -> None:
+        """Leave what waits to the others: the processor first, which is all that most of them lack, then some time."""
+        if self._yields < _MOST_YIELDS:
+            self._yields += 1
+            os.sched_yield()
+        else:
+            self._rest(ASIDE, self._come_back)
+
     def _come_back(self) -> None:
         """The others had a chance: give them another, or take one of what is still waiting."""
         row = self._row
+        load = self.load
         self._asides += 1
-        if row is not None and self._asides < _MOST_ASIDE and row.outdone_by(self.load):
+        if row is not None and self._asides < _MOST_ASIDE and row.outdone_by(load - load // _SLACK):
             self._pause = self._loop.call_later(ASIDE, self._come_back)
             return
         self._pause = None
@@ -206,6 +223,7 @@ class Acceptor:
         except OSError as error:
             return self._accept_failed(error)
         self._open(sock)
+        self._yields = 0
         if self._running:
             load = self.load
             self._publish(load)
