@@ -105,6 +105,18 @@ async def test_outcomes(state: str, step: str, eager: bool) -> None:
         assert not bench.context.tasks
 
 
+@pytest.mark.parametrize(
+    ("state", "said"), [("IDLE", "without a response"), ("HELD", "before its response was complete")]
+)
+@in_loop
+async def test_what_is_said_of_an_application_that_returns_early(state: str, said: str) -> None:
+    bench = await Bench().start()
+    await bench.play(*TO_SENDING[state], "return")
+    (line,) = bench.log.errors
+    assert said in line
+    assert "POST '/x'" in line
+
+
 @in_loop
 async def test_a_fault_is_answered_with_its_reason_and_fields() -> None:
     bench = await Bench().start()
