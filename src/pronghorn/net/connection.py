@@ -54,6 +54,10 @@ class Protocol:
         raise NotImplementedError
 
     def resume_writing(self) -> None:
+        if self._transport is None or (self._state < _LINGERING and self._transport.is_closing()):
+            # The loop gave the buffer up because the peer is gone, and connection_lost is on its way: who was told to
+            # go on now would write into nothing, as fast as it can, and never learn of it.
+            return
         raise NotImplementedError
 
     def on_deadline(self, now: float) -> None:
@@ -154,6 +158,10 @@ class Connection:
         self._watch_writing()
 
     def resume_writing(self) -> None:
+        if self._transport is None or (self._state < _LINGERING and self._transport.is_closing()):
+            # The loop gave the buffer up because the peer is gone, and connection_lost is on its way: who was told to
+            # go on now would write into nothing, as fast as it can, and never learn of it.
+            return
         self.writable = True
         self.deadline = self.within(LINGER) if self._state >= _LINGERING else 0.0
         protocol = self._protocol
