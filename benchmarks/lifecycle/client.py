@@ -17,18 +17,22 @@ from app import expected_body
 
 #: Seconds after which an answer counts as lost.
 _PATIENCE = 20.0
+#: Seconds between two looks at whether the clients' own loop keeps up.
+_TURN = 0.02
 _SIZES = (0, 13, 700, 9_000, 120_000)
 
 
 @dataclass
 class Tally:
-    """What became of the requests. ``late``: seconds of the longest answer."""
+    """What became of the requests. ``longest``: seconds of the slowest answer. ``stalled``: seconds for which the
+    clients themselves did not run, at worst: after 0.3 s the server may close what it rightly takes to be idle."""
 
     answered: int = 0
     connections: int = 0
     announced: int = 0
     refused: int = 0
     longest: float = 0.0
+    stalled: float = 0.0
     lost: Counter[str] = field(default_factory=Counter)
     pids: Counter[str] = field(default_factory=Counter)
 
@@ -41,6 +45,7 @@ class Tally:
             "connections": self.connections,
             "announced": self.announced,
             "longest_s": round(self.longest, 3),
+            "stalled_s": round(self.stalled, 3),
             "workers": len(self.pids),
         }
 
@@ -150,6 +155,7 @@ class Load:
         self._numbers = itertools.count(1)
         self._stopping = False
         self._leaving = False
+        self._watch = asyncio.ensure_future(self._watch_loop())
         self._clients = [asyncio.ensure_future(self._run(False)) for _ in range(kept)]
         self._clients += [asyncio.ensure_future(self._run(True)) for _ in range(fresh)]
 
@@ -162,7 +168,14 @@ class Load:
 
     async def ended(self) -> Tally:
         await asyncio.gather(*self._clients)
+        self._watch.cancel()
         return self.tally
+
+    async def _watch_loop(self) -> None:
+        while True:
+            began = time.monotonic()
+            await asyncio.sleep(_TURN)
+            self.tally.stalled = max(self.tally.stalled, time.monotonic() - began - _TURN)
 
     async def _run(self, fresh: bool) -> None:
         session: Session | None = None

@@ -65,15 +65,16 @@ def _names(given: str, known: list[str]) -> list[str]:
 def _markdown(result: dict[str, list[dict[str, object]]]) -> str:
     lines = []
     if result["scenarios"]:
-        lines.append("| scenario | worker class | in front | seconds | answered | lost | refused | longest s | what |")
-        lines.append("|---|---|---|--:|--:|--:|--:|--:|---|")
+        names = "scenario, worker class, in front, seconds, answered, lost, refused, longest s, stalled s, what"
+        lines.append(f"| {' | '.join(names.split(', '))} |")
+        lines.append("|---|---|---|--:|--:|--:|--:|--:|--:|---|")
         for row in result["scenarios"]:
             kinds = row["kinds"]
             assert isinstance(kinds, dict)
-            what = ", ".join(f"{count} × {kind}" for kind, count in kinds.items())
+            what = ", ".join(f"{count} × {kind}" for kind, count in kinds.items()) or row["note"]
             lines.append(
                 f"| {row['scenario']} | {row['worker']} | {row['front']} | {row['seconds']} | {row['answered']:,} "
-                f"| {row['lost']} | {row['refused']} | {row['longest_s']} | {what or row['note']} |"
+                f"| {row['lost']} | {row['refused']} | {row['longest_s']} | {row['stalled_s']} | {what} |"
             )
         lines.append("")
     if result["spread"]:
