@@ -102,6 +102,18 @@ async def test_unread_content(head: bytes, rest: bytes, stays: bool, eager: bool
 
 
 @in_loop
+async def test_what_is_little_is_judged_for_each_request(eager: bool) -> None:
+    """Content that was read before does not count, neither as read nor as left."""
+    wire = Wire(echo, eager=eager)
+    wire.send(post(b"x" * 60_000))
+    await wire.answered(1)
+    wire.context.app = hello
+    wire.send(post(b"", declared=100_000))
+    (_, answer) = await wire.answered(2)
+    assert answer.header(b"connection") == b"close"
+
+
+@in_loop
 async def test_unread_content_after_a_streamed_response(eager: bool) -> None:
     """Its head could not announce it: nobody knew. The connection ends all the same."""
     wire = Wire(sends(start(), body(b"a", True), body(b"b")), eager=eager)

@@ -105,6 +105,15 @@ async def test_chunked_content_over_the_limit_is_refused_on_the_way(eager: bool)
     assert len(wire.log.of("warning", "error")) == 1
 
 
+@in_loop
+async def test_the_limit_is_for_one_request(eager: bool) -> None:
+    wire = Wire(echo, eager=eager, max_body_size=1000)
+    chunked = CHUNKED + b"258\r\n" + b"x" * 600 + b"\r\n0\r\n\r\n"
+    for count in range(1, 7):
+        wire.send(chunked if count % 2 else post(b"x" * 600))
+        assert (await wire.answered(count))[-1].status == 200
+
+
 @pytest.mark.parametrize("bad", [b"z\r\n", b"3\r\nabcd", b"3\nabc\r\n", b"-1\r\n", b"1" * 20])
 @in_loop
 async def test_content_that_breaks_the_protocol(bad: bytes, eager: bool) -> None:
