@@ -44,7 +44,7 @@ FORBIDDEN_TRAILERS = frozenset(
 transfer-encoding content-length trailer host connection keep-alive te upgrade proxy-connection cache-control expect
 max-forwards pragma range if-match if-none-match if-modified-since if-unmodified-since if-range authorization
 proxy-authorization cookie content-encoding content-type content-range forwarded x-forwarded-for x-forwarded-host
-x-forwarded-proto x-forwarded-port x-forwarded-prefix
+x-forwarded-proto x-forwarded-protocol x-forwarded-port x-forwarded-prefix x-forwarded-ssl x-real-ip
 """.split()
 )
 
