@@ -16,7 +16,7 @@ from pathlib import Path
 import measure
 from clients import LATENCIES, Client, ClientFailed, ClientMissing, Load, Target
 from clients.h2load import H2load
-from clients.lockstep import Closed, Counted, Idle, Paced, Saturated
+from clients.lockstep import Closed, Counted, Idle, Paced, Program, Saturated
 from clients.wrk import Wrk
 from host import Interpreter
 from probe import ProbeFailed, Refused, answers, probe
@@ -39,7 +39,7 @@ class Plan:
     idle_connections: int
     counted_requests: int
     server_core: int
-    own_client: Path | None
+    own_client: Program
     certificate: Path | None
     key: Path | None
     folder: Path
@@ -145,8 +145,6 @@ def _client(workload: Workload, launch: Launch, plan: Plan) -> Client:
         return Wrk(target)
     if workload.client == "h2load":
         return H2load(target)
-    if plan.own_client is None:
-        raise ClientMissing("no C compiler for the own client")
     return _OWN_CLIENTS[workload.client](plan.own_client, target)
 
 

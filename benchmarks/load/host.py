@@ -91,7 +91,7 @@ def interpreters(paths: list[str]) -> list[Interpreter]:
     return known
 
 
-def describe(server_core: int, client_core: int) -> dict[str, str]:
+def describe(server_core: int, client_core: int, own_client: str) -> dict[str, str]:
     """The host header, in the order it is printed."""
     facts = {
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
@@ -103,14 +103,9 @@ def describe(server_core: int, client_core: int) -> dict[str, str]:
         facts["cpu"] += " (virtual machine)"
     if server_core == client_core:
         facts["cores"] += " (one core for both: figures are not comparable with any other host's)"
-    tools = _tool("wrk", "-v"), _tool("h2load", "--version"), _compiler()
+    tools = _tool("wrk", "-v"), _tool("h2load", "--version"), own_client
     facts["load generators"] = ", ".join(filter(None, tools))
     return facts
-
-
-def _compiler() -> str:
-    name = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
-    return f"lockstep (own; {_first_line([name, '--version'])})" if name else ""
 
 
 def _tool(name: str, argument: str) -> str:

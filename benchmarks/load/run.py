@@ -28,8 +28,8 @@ import host
 import plots
 import report
 from cell import Plan, Result, measure_cell
-from clients import ClientFailed, ClientMissing, finished
-from clients.lockstep import build
+from clients import ClientFailed, finished
+from clients.lockstep import Program, build
 from process import become_reaper, raise_descriptor_limit
 from servers import SERVERS
 from workloads import WORKLOADS
@@ -50,8 +50,11 @@ def main() -> None:
     server_core, client_core = _cores(arguments.cores)
     os.sched_setaffinity(0, {client_core})
     pythons = host.interpreters(arguments.python or [sys.executable])
+    own_client = build()
+    if own_client.doubt:
+        print(f"the own client is not compiled: {own_client.doubt}", file=sys.stderr)
     run: dict[str, Any] = {
-        "host": host.describe(server_core, client_core),
+        "host": host.describe(server_core, client_core, own_client.description),
         "command": _published_command(),
         "pythons": [each.name for each in pythons],
         "versions": {each.name: each.description for each in pythons},
@@ -63,7 +66,7 @@ def main() -> None:
     }
     try:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            plan = _plan(arguments, server_core, Path(folder))
+            plan = _plan(arguments, server_core, own_client, Path(folder))
             for result in _interleaved(pythons, arguments, plan):
                 run["results"].append(dataclasses.asdict(result))
                 _progress(result)
@@ -125,12 +128,7 @@ def _progress(result: Result) -> None:
 _SHOWN = (("cpu", "µs CPU"), ("rps", "requests/s"), ("p99", "µs p99"))
 
 
-def _plan(arguments: argparse.Namespace, server_core: int, folder: Path) -> Plan:
-    try:
-        own_client = build(folder)
-    except (ClientMissing, ClientFailed) as problem:
-        print(f"without the own client: {problem}", file=sys.stderr)
-        own_client = None
+def _plan(arguments: argparse.Namespace, server_core: int, own_client: Program, folder: Path) -> Plan:
     certificate, key = _certificate(folder)
     return Plan(
         seconds=arguments.seconds,

@@ -63,9 +63,9 @@ class Client(Protocol):
     def close(self) -> None: ...
 
 
-def finished(command: list[str], seconds: float) -> str:
-    """The output of a program that should end after `seconds`."""
-    name = Path(command[0]).name
+def finished(command: list[str], seconds: float, name: str = "") -> str:
+    """The output of a program that should end after `seconds`. Errors call it `name`."""
+    name = name or Path(command[0]).name
     try:
         done = subprocess.run(
             command,
