@@ -54,10 +54,6 @@ class Protocol:
         raise NotImplementedError
 
     def resume_writing(self) -> None:
-        if self._transport is None or (self._state < _LINGERING and self._transport.is_closing()):
-            # The loop gave the buffer up because the peer is gone, and connection_lost is on its way: who was told to
-            # go on now would write into nothing, as fast as it can, and never learn of it.
-            return
         raise NotImplementedError
 
     def on_deadline(self, now: float) -> None:
