@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import socket
 import ssl
@@ -19,7 +18,8 @@ from gunicorn import sock as gunicorn_sock
 from gunicorn.config import Config
 
 from pronghorn.asgi.tls_extension import cipher_suites, tls_extension
-from pronghorn.tls import ALPN, INTERVAL, ServerTls, TlsError, make_context, server_context
+from pronghorn.tls import ALPN, INTERVAL, ServerTls, TlsError, make_context
+from tests.support.certificates import Log, Site, client_context, handshake, identity, leaf_of
 
 try:
     import uvloop
@@ -29,55 +29,6 @@ except ImportError:
 LONG = 30.0
 TELLS_CHAIN = sys.version_info >= (3, 13)
 needs_hook = pytest.mark.skipif(not hasattr(gunicorn_sock, "ssl_context"), reason="this Gunicorn has no such hook")
-
-
-class Log:
-    """Collects (level, line)."""
-
-    def __init__(self) -> None:
-        self.lines: list[tuple[str, str]] = []
-
-    def __getattr__(self, level: str) -> Callable[..., None]:
-        return lambda message, *args: self.lines.append((level, message % args))
-
-    def levels(self) -> list[str]:
-        return [level for level, _ in self.lines]
-
-
-class Site:
-    """Files of a server's certificate, and a configuration that names them."""
-
-    def __init__(self, directory: Path, authority: trustme.CA) -> None:
-        self.authority = authority
-        self.certfile = directory / "cert.pem"
-        self.keyfile = directory / "key.pem"
-        self.ca_certs = directory / "ca.pem"
-        authority.cert_pem.write_to_path(self.ca_certs)
-        self.write()
-
-    def write(self, certificate: trustme.LeafCert | None = None) -> trustme.LeafCert:
-        """(Re)write certificate and key."""
-        certificate = certificate or self.authority.issue_cert("localhost")
-        self.certfile.write_bytes(b"".join(pem.bytes() for pem in certificate.cert_chain_pems))
-        certificate.private_key_pem.write_to_path(self.keyfile)
-        return certificate
-
-    def config(self, **settings: Any) -> Config:
-        cfg = Config()
-        for name, value in {"certfile": str(self.certfile), "keyfile": str(self.keyfile), **settings}.items():
-            cfg.set(name, value)
-        return cfg
-
-    def tls(self, log: Log | None = None, **settings: Any) -> ServerTls:
-        tls = ServerTls.from_gunicorn(self.config(**settings), log or Log())
-        assert tls is not None
-        return tls
-
-    def pem(self) -> str:
-        """The leaf in ``certfile``, as ``ssl`` writes it."""
-        pem = self.certfile.read_text()
-        first = pem[: pem.index("-----END CERTIFICATE-----") + 25]
-        return ssl.DER_cert_to_PEM_cert(ssl.PEM_cert_to_DER_cert(first))
 
 
 @pytest.fixture(scope="module")
@@ -90,42 +41,11 @@ def site(tmp_path: Path, authority: trustme.CA) -> Site:
     return Site(tmp_path, authority)
 
 
-def client_context(authority: trustme.CA, identity: trustme.LeafCert | None = None) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    if identity is not None:
-        identity.configure_cert(context)
-    return context
-
-
-def handshake(
-    server: ssl.SSLContext, client: ssl.SSLContext, session: ssl.SSLSession | None = None
-) -> tuple[ssl.SSLObject, ssl.SSLObject]:
-    """Both ends after a handshake in memory, and after the client has read what follows it (session tickets)."""
-    to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
-    ends = (
-        server.wrap_bio(to_server, to_client, server_side=True),
-        client.wrap_bio(to_client, to_server, server_hostname="localhost", session=session),
-    )
-    waiting = list(ends)
-    for _ in range(10):
-        for end in list(waiting):
-            with contextlib.suppress(ssl.SSLWantReadError):
-                end.do_handshake()
-                waiting.remove(end)
-    assert not waiting
-    for end in reversed(ends):
-        with contextlib.suppress(ssl.SSLWantReadError):
-            end.read(1)
-    return ends
-
-
 # -- contexts from settings -------------------------------------------------------------------------------------------
 
 
 def test_a_context_as_configured(site: Site) -> None:
-    context = server_context(site.config(ciphers="ECDHE-ECDSA-AES128-GCM-SHA256"))
-    assert context is not None
+    context = make_context(site.config(ciphers="ECDHE-ECDSA-AES128-GCM-SHA256"))
     assert context.verify_mode == ssl.CERT_NONE
     assert "ECDHE-ECDSA-AES256-GCM-SHA384" not in {suite["name"] for suite in context.get_ciphers()}
     client = client_context(site.authority)
@@ -134,7 +54,6 @@ def test_a_context_as_configured(site: Site) -> None:
 
 
 def test_no_tls() -> None:
-    assert server_context(Config()) is None
     assert ServerTls.from_gunicorn(Config(), Log()) is None
 
 
@@ -194,14 +113,14 @@ def returns_nothing(_: Config, __: Callable[[], ssl.SSLContext]) -> None:
     ],
 )
 def test_whatever_is_wrong_raises(site: Site, settings: dict[str, Any], broken: str, error: type[Exception]) -> None:
-    """Never None, which would be a server in plain text."""
+    """Nothing of it may end as a server in plain text."""
     if broken == "mismatch":
         site.authority.issue_cert("localhost").private_key_pem.write_to_path(site.keyfile)
     elif broken:
         getattr(site, broken).write_text("nonsense")
     cfg = site.config(**settings)
     with pytest.raises(error):
-        server_context(cfg)
+        make_context(cfg)
     with pytest.raises(error):
         ServerTls.from_gunicorn(cfg, Log())
 
@@ -449,14 +368,6 @@ def test_all_numbers_that_are_known() -> None:
     found = cipher_suites(ssl.create_default_context())
     assert {name: found[name] for name in IANA} == IANA
     assert all(0 < number < 0x10000 for number in found.values())
-
-
-def identity(authority: trustme.CA, name: str = "someone@example.com") -> trustme.LeafCert:
-    return authority.issue_cert(name, common_name="Some One, Inc.", organization_name="Org")
-
-
-def leaf_of(certificate: trustme.LeafCert) -> str:
-    return ssl.DER_cert_to_PEM_cert(ssl.PEM_cert_to_DER_cert(certificate.cert_chain_pems[0].bytes().decode()))
 
 
 @pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
