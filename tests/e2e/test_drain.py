@@ -94,8 +94,11 @@ class TestBacklog:
 
     @needs_gunicorn(24)
     def test_of_a_listener_of_one_s_own(self, serve: Serve) -> None:
-        """``reuse_port``: what waits there can be served by nobody else."""
-        server = serve(bind=f"127.0.0.1:{free_port()}", reuse_port=True, max_requests=1, graceful_timeout=GRACEFUL)
+        """``reuse_port``: what waits there can be served by nobody else.
+
+        The limit is reached by the first that waited, whether the application starts eagerly or a turn later.
+        """
+        server = serve(bind=f"127.0.0.1:{free_port()}", reuse_port=True, max_requests=2, graceful_timeout=GRACEFUL)
         server._addresses = [("127.0.0.1", int(str(server.settings["bind"]).rpartition(":")[2]))]
         blocked = Blocked(server)
         waiting = [server.connect() for _ in range(5)]
