@@ -32,7 +32,8 @@ class FakeTransport(asyncio.Transport):
     """Behaves as asyncio's socket transport does, as far as a protocol can tell.
 
     ``calls``: what was done to it, by name, in order. ``writes``: what each write carried. ``received``: what has
-    reached the peer. ``delivered``: bytes of the peer's that the protocol has been given.
+    reached the peer. ``delivered``: bytes of the peer's that the protocol has been given. ``write_error``: what the
+    next write meets, when the peer is gone and we have not heard of it.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, **extra: Any) -> None:
@@ -45,6 +46,7 @@ class FakeTransport(asyncio.Transport):
         self.delivered = 0
         self.can_half_close = True
         self.peer_reads = True
+        self.write_error: Exception | None = None
         self.reading = True
         self.closing = False
         self.lost = False
@@ -66,6 +68,9 @@ class FakeTransport(asyncio.Transport):
             return  # the protocol has not heard of it yet
         assert not self.closing, "written after close"
         self.writes.append(data)
+        if self.write_error is not None:
+            self._end(self.write_error)
+            return
         self._unsent += data
         self._send()
         if len(self._unsent) > HIGH_WATER and not self._paused_protocol:
@@ -106,17 +111,26 @@ class FakeTransport(asyncio.Transport):
 
     def abort(self) -> None:
         self.calls.append("abort")
-        self.closing = True
-        self._unsent.clear()
-        self.lose(None)
+        self._end(None)
 
     # -- the peer's side --------------------------------------------------------------------------------------------
 
     def lose(self, error: Exception | None) -> None:
-        """The connection is no more; the protocol hears of it in the next turn of the loop."""
+        """The connection is no more; the protocol hears of it in the next turn of the loop.
+
+        uvloop gives its buffer up before that and says so, which may not be taken for a peer that reads.
+        """
+        if not self.lost:
+            self._end(error)
+            if self._paused_protocol:
+                self._paused_protocol = False
+                self.protocol.resume_writing()
+
+    def _end(self, error: Exception | None) -> None:
         if not self.lost:
             self.lost = True
             self.closing = True
+            self._unsent.clear()
             self._loop.call_soon(self.protocol.connection_lost, error)
 
     def arrive(self, data: bytes) -> None:
@@ -154,7 +168,7 @@ class FakeTransport(asyncio.Transport):
 
     def _close_when_sent(self) -> None:
         if self.closing and not self._unsent:
-            self.lose(None)
+            self._end(None)
 
 
 class Wire:

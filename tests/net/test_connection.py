@@ -255,6 +255,18 @@ async def test_a_slow_peer() -> None:
 
 
 @in_loop
+async def test_resumed_when_the_peer_is_gone() -> None:
+    """Who waits to write would go on, into nothing, as fast as it can."""
+    bench = Bench()
+    bench.block()
+    bench.transport.lose(ConnectionResetError())
+    assert not bench.connection.writable
+    assert bench.told == []
+    await settle()
+    assert bench.told == ["lost"]
+
+
+@in_loop
 async def test_resumed_after_it_was_lost() -> None:
     """A transport may still say so, on its way out."""
     bench = Bench()

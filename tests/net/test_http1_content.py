@@ -9,7 +9,7 @@ import pytest
 
 from tests.asgi.apps import Receive, Send, body, hello, read_all, reply, sends, start
 from tests.asgi.doubles import in_loop, settle, until
-from tests.net.support import GET, HIGH_WATER, MOST_READ, Wire, post
+from tests.net.support import GET, HIGH_WATER, MOST_READ, Wire, echo, post
 
 Scope = dict[str, Any]
 

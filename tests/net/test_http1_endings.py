@@ -97,6 +97,27 @@ POINTS: dict[str, tuple[Any, Callable[[Wire], None]]] = {
 }
 
 
+@in_loop
+async def test_an_application_that_never_waits_learns_that_a_write_has_failed(eager: bool) -> None:
+    """It streams as fast as it can, and the loop, which has the news, gets no turn unless ``send`` gives it one."""
+    sent = 0
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal sent
+        await send(start())
+        while sent < 10_000:
+            sent += 1
+            if sent == 5:
+                wire.transport.write_error = BrokenPipeError()
+            await send(body(b"x" * 100, True))
+
+    wire = Wire(app, eager=eager)
+    wire.send(GET % b"/")
+    await until(lambda: not wire.context.tasks)
+    assert sent < 10
+    assert wire.log.errors == []
+
+
 @pytest.mark.parametrize("error", [None, ConnectionResetError()], ids=["closed", "reset"])
 @pytest.mark.parametrize("point", POINTS)
 @in_loop
