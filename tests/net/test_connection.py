@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -212,6 +213,26 @@ async def test_reading_is_left_alone_after_the_end(end: str) -> None:
     assert "resume_reading" not in bench.transport.calls
 
 
+@in_loop
+async def test_what_the_peer_has_sent_and_the_loop_not_read() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        bench = Bench(extra={"socket": ours})
+        assert not bench.connection.has_unread()
+        theirs.send(b"GET")
+        assert bench.connection.has_unread()
+        ours.recv(10)
+        assert not bench.connection.has_unread()
+        theirs.send(b"x")
+        bench.connection.connection_lost(None)
+        assert not bench.connection.has_unread()
+
+
+@in_loop
+async def test_a_transport_without_a_socket_has_nothing_unread() -> None:
+    assert not Bench().connection.has_unread()
+
+
 # -- writing --------------------------------------------------------------------------------------------------------
 
 
@@ -252,6 +273,17 @@ async def test_a_slow_peer() -> None:
     assert bench.connection.writable
     assert bench.told == ["resume"]
     assert bench.connection.deadline == 0.0
+
+
+@in_loop
+async def test_a_write_that_fails() -> None:
+    """Whoever waits for a chance to write waits for the loop, which has the news."""
+    bench = Bench()
+    bench.transport.write_error = BrokenPipeError()
+    bench.connection.write([b"into nothing"])
+    assert not bench.connection.writable
+    await settle()
+    assert bench.told == ["lost"]
 
 
 @in_loop

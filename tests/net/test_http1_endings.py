@@ -105,7 +105,7 @@ async def test_an_application_that_never_waits_learns_that_a_write_has_failed(ea
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         nonlocal sent
         await send(start())
-        while sent < 10_000:
+        while sent < 20_000:
             sent += 1
             if sent == 5:
                 wire.transport.write_error = BrokenPipeError()
@@ -114,7 +114,7 @@ async def test_an_application_that_never_waits_learns_that_a_write_has_failed(ea
     wire = Wire(app, eager=eager)
     wire.send(GET % b"/")
     await until(lambda: not wire.context.tasks)
-    assert sent < 10
+    assert sent < 2000, "what one write gathers"
     assert wire.log.errors == []
 
 

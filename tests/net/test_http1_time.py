@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import pytest
 
@@ -104,6 +105,23 @@ async def test_an_idle_connection_is_closed_without_a_word(eager: bool) -> None:
     assert wire.closed
     assert statuses(wire) == [200] * 3
     assert wire.log.entries == []
+
+
+@in_loop
+async def test_a_request_that_came_in_time_is_served_although_it_was_read_late(eager: bool) -> None:
+    """The loop was busy, and the sweep came before the read."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        wire = Wire(hello, eager=eager, extra={"socket": ours}, **TIMES)
+        wire.send(GET % b"/")
+        await wire.answered()
+        theirs.send(GET % b"/")
+        wire.advance(KEEPALIVE + 0.1)
+        assert not wire.closed
+        wire.send(ours.recv(1000))
+        await wire.answered(2)
+        wire.advance(KEEPALIVE + 0.1)
+        assert wire.closed
 
 
 @in_loop
