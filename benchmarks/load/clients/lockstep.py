@@ -61,8 +61,11 @@ class Program:
 def build() -> Program:
     try:
         return _compiled()
-    except (ClientFailed, OSError) as problem:
-        return Program(_HERE, "lockstep (own; not compiled)", str(problem))
+    except ClientFailed as failure:
+        doubt = str(failure)
+    except OSError as error:
+        doubt = error.strerror or "cannot be kept"  # without its path: reports name none
+    return Program(_HERE, "lockstep (own; not compiled)", doubt)
 
 
 def _compiled() -> Program:
@@ -83,7 +86,11 @@ def _compiled() -> Program:
             for source in _SOURCES:
                 shutil.copy(_HERE / source, name)
             command = [sys.executable, str(Path(name, "lockstep_build.py"))]
-            finished(command, _BUILD_SECONDS, "the compilation of the own client")
+            try:
+                finished(command, _BUILD_SECONDS, "the compilation of the own client")
+            except ClientFailed as failure:
+                print(failure, file=sys.stderr)  # its words name paths
+                raise ClientFailed("the compilation failed") from failure
             Path(name, "made", module).replace(kept)  # at once: another run may be making the same
     return Program(kept.parent, f"lockstep (own; compiled, CPython {sys.version.split()[0]})")
 
