@@ -31,6 +31,8 @@ def content(data: bytes, more: bool) -> Event:
     return {"type": "http.request", "body": data, "more_body": more}
 
 
+#: Nobody asks any more.
+ANY = ""
 #: State, input: the state after it, and what ``receive`` then says.
 RECEIVING: dict[str, dict[str, tuple[str, Event | None]]] = {
     "OPEN": {
@@ -40,7 +42,7 @@ RECEIVING: dict[str, dict[str, tuple[str, Event | None]]] = {
         "half-close": ("GONE", GONE),
         "lost": ("GONE", GONE),
         "fault": ("GONE", GONE),
-        "timeout": ("OPEN", GONE),
+        "timeout": (ANY, GONE),
     },
     "OPEN with content": {
         "data": ("OPEN", content(b"abcabc", True)),
@@ -49,7 +51,7 @@ RECEIVING: dict[str, dict[str, tuple[str, Event | None]]] = {
         "half-close": ("GONE", GONE),
         "lost": ("GONE", GONE),
         "fault": ("GONE", GONE),
-        "timeout": ("OPEN", GONE),
+        "timeout": (ANY, GONE),
     },
     "COMPLETE": {
         "data": ("COMPLETE", content(b"abc", False)),
@@ -58,7 +60,7 @@ RECEIVING: dict[str, dict[str, tuple[str, Event | None]]] = {
         "half-close": ("COMPLETE_THEN_GONE", content(b"abc", False)),
         "lost": ("COMPLETE_THEN_GONE", content(b"abc", False)),
         "fault": ("GONE", GONE),
-        "timeout": ("COMPLETE", GONE),
+        "timeout": (ANY, GONE),
     },
     "COMPLETE_THEN_GONE": {
         "data": ("COMPLETE_THEN_GONE", content(b"abc", False)),
@@ -67,7 +69,7 @@ RECEIVING: dict[str, dict[str, tuple[str, Event | None]]] = {
         "half-close": ("COMPLETE_THEN_GONE", content(b"abc", False)),
         "lost": ("COMPLETE_THEN_GONE", content(b"abc", False)),
         "fault": ("GONE", GONE),
-        "timeout": ("COMPLETE_THEN_GONE", GONE),
+        "timeout": (ANY, GONE),
     },
     "TAKEN": {
         "data": ("TAKEN", WAITS),
@@ -76,7 +78,7 @@ RECEIVING: dict[str, dict[str, tuple[str, Event | None]]] = {
         "half-close": ("GONE", GONE),
         "lost": ("GONE", GONE),
         "fault": ("GONE", GONE),
-        "timeout": ("TAKEN", GONE),
+        "timeout": (ANY, GONE),
     },
     "GONE": {
         "data": ("GONE", GONE),
@@ -85,7 +87,7 @@ RECEIVING: dict[str, dict[str, tuple[str, Event | None]]] = {
         "half-close": ("GONE", GONE),
         "lost": ("GONE", GONE),
         "fault": ("GONE", GONE),
-        "timeout": ("GONE", GONE),
+        "timeout": (ANY, GONE),
     },
 }
 
@@ -98,7 +100,8 @@ async def test_receiving(state: str, step: str, eager: bool) -> None:
     assert bench.exchange.receiving is Receiving[state.partition(" ")[0]]
     await bench.play(step)
     after, said = RECEIVING[state][step]
-    assert bench.exchange.receiving is Receiving[after]
+    if after != ANY:
+        assert bench.exchange.receiving is Receiving[after]
     assert await bench.receive() == said
 
 

@@ -17,47 +17,49 @@ from tests.asgi.support import make_endpoint, make_request
 
 # -- outcomes -------------------------------------------------------------------------------------------------------
 
+#: Ended by us, in whatever words: DONE or LOST.
+OVER = "OVER"
 #: State, what ends it: (state after it, status of a response that is sent in the application's place or None, whether
 #: the response is cut off, the level of the one log entry or None).
 Outcome = tuple[str, int | None, bool, str | None]
 OUTCOMES: dict[str, dict[str, Outcome]] = {
     "IDLE": {
-        "return": ("DONE", 500, False, "error"),
-        "raise": ("DONE", 500, False, "error"),
-        "cancel itself": ("DONE", 500, False, "error"),
-        "cancel": ("DONE", 503, False, "warning"),
-        "timeout": ("DONE", 504, False, "warning"),
-        "fault": ("DONE", 413, False, None),
+        "return": (OVER, 500, False, "error"),
+        "raise": (OVER, 500, False, "error"),
+        "cancel itself": (OVER, 500, False, "error"),
+        "cancel": (OVER, 503, False, "warning"),
+        "timeout": (OVER, 504, False, "warning"),
+        "fault": (OVER, 413, False, None),
         "lost": ("LOST", None, False, None),
         "half-close": ("IDLE", None, False, None),
     },
     "HELD": {
-        "return": ("DONE", 500, False, "error"),
-        "raise": ("DONE", 500, False, "error"),
-        "cancel itself": ("DONE", 500, False, "error"),
-        "cancel": ("DONE", 503, False, "warning"),
-        "timeout": ("DONE", 504, False, "warning"),
-        "fault": ("DONE", 413, False, None),
+        "return": (OVER, 500, False, "error"),
+        "raise": (OVER, 500, False, "error"),
+        "cancel itself": (OVER, 500, False, "error"),
+        "cancel": (OVER, 503, False, "warning"),
+        "timeout": (OVER, 504, False, "warning"),
+        "fault": (OVER, 413, False, None),
         "lost": ("LOST", None, False, None),
         "half-close": ("HELD", None, False, None),
     },
     "STREAMING": {
-        "return": ("DONE", None, True, "error"),
-        "raise": ("DONE", None, True, "error"),
-        "cancel itself": ("DONE", None, True, "error"),
-        "cancel": ("DONE", None, True, "warning"),
-        "timeout": ("DONE", None, True, "warning"),
-        "fault": ("DONE", None, True, None),
+        "return": (OVER, None, True, "error"),
+        "raise": (OVER, None, True, "error"),
+        "cancel itself": (OVER, None, True, "error"),
+        "cancel": (OVER, None, True, "warning"),
+        "timeout": (OVER, None, True, "warning"),
+        "fault": (OVER, None, True, None),
         "lost": ("LOST", None, False, None),
         "half-close": ("STREAMING", None, False, None),
     },
     "TRAILERS": {
-        "return": ("DONE", None, True, "error"),
-        "raise": ("DONE", None, True, "error"),
-        "cancel itself": ("DONE", None, True, "error"),
-        "cancel": ("DONE", None, True, "warning"),
-        "timeout": ("DONE", None, True, "warning"),
-        "fault": ("DONE", None, True, None),
+        "return": (OVER, None, True, "error"),
+        "raise": (OVER, None, True, "error"),
+        "cancel itself": (OVER, None, True, "error"),
+        "cancel": (OVER, None, True, "warning"),
+        "timeout": (OVER, None, True, "warning"),
+        "fault": (OVER, None, True, None),
         "lost": ("LOST", None, False, None),
         "half-close": ("TRAILERS", None, False, None),
     },
@@ -90,7 +92,10 @@ async def test_outcomes(state: str, step: str, eager: bool) -> None:
     before = bench.head()
     await bench.play(step)
     after, status, cut, level = OUTCOMES[state][step]
-    assert bench.exchange.sending is Sending[after]
+    if after == OVER:
+        assert bench.exchange.sending >= Sending.DONE
+    else:
+        assert bench.exchange.sending is Sending[after]
     assert bench.aborted is cut
     if status is None:
         assert bench.head() == before
@@ -103,6 +108,20 @@ async def test_outcomes(state: str, step: str, eager: bool) -> None:
     assert [entry[0] for entry in bench.log.entries] == ([level] if level else [])
     if step in ("return", "raise", "cancel itself", "cancel"):
         assert not bench.context.tasks
+
+
+@pytest.mark.parametrize("step", ["timeout", "fault"])
+@pytest.mark.parametrize("state", ["IDLE", "HELD", "STREAMING", "TRAILERS"])
+@in_loop
+async def test_what_we_have_ended_is_over_for_the_application_too(state: str, step: str) -> None:
+    """An application that streams on, to nobody, must hear of it, or it need never come to an end."""
+    bench = await Bench().start()
+    await bench.play(*TO_SENDING[state], step)
+    for event in ("start", "more", "last", "trailers"):
+        with pytest.raises(ClientDisconnected):
+            await bench.play(event)
+    assert await bench.receive() == {"type": "http.disconnect"}
+    assert len([call for call in bench.stream.calls if call[0] == "head"]) == 1
 
 
 @pytest.mark.parametrize(
@@ -367,9 +386,9 @@ async def test_the_last_part_waits_for_nobody() -> None:
     assert sending.done()
 
 
-@pytest.mark.parametrize(("step", "error"), [("lost", ClientDisconnected), ("timeout", None), ("fault", None)])
+@pytest.mark.parametrize("step", ["lost", "timeout", "fault"])
 @in_loop
-async def test_what_ends_the_exchange_ends_the_waiting(step: str, error: type[BaseException] | None) -> None:
+async def test_what_ends_the_exchange_ends_the_waiting(step: str) -> None:
     bench = await Bench().start()
     await bench.play("start")
     bench.stream.is_blocked = True
@@ -378,7 +397,7 @@ async def test_what_ends_the_exchange_ends_the_waiting(step: str, error: type[Ba
     await bench.play(step)
     await settle(3)
     assert sending.done()
-    assert type(sending.exception()) is (error or type(None))
+    assert type(sending.exception()) is ClientDisconnected
 
 
 @in_loop

@@ -118,6 +118,29 @@ async def test_an_application_that_never_waits_learns_that_a_write_has_failed(ea
     assert wire.log.errors == []
 
 
+@pytest.mark.parametrize("why", ["bad chunk", "too much"])
+@in_loop
+async def test_an_application_that_never_waits_learns_that_we_have_ended_the_response(why: str, eager: bool) -> None:
+    """The peer broke the protocol while the response was under way: whoever streams on, to nobody, is told."""
+    sent = 0
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal sent
+        await send(start())
+        while sent < 20_000:
+            sent += 1
+            await send(body(b"x" * 10_000, True))
+
+    wire = Wire(app, eager=eager, max_body_size=1000)
+    wire.stop_reading()
+    wire.send(CHUNKED)
+    await until(lambda: not wire.connection.writable)
+    wire.send(b"nonsense\r\n" if why == "bad chunk" else b"7d0\r\n" + b"x" * 2000)
+    await until(lambda: not wire.context.tasks)
+    assert sent < 100
+    assert wire.log.errors == []
+
+
 @pytest.mark.parametrize("error", [None, ConnectionResetError()], ids=["closed", "reset"])
 @pytest.mark.parametrize("point", POINTS)
 @in_loop
