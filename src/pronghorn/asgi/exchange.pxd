@@ -18,7 +18,7 @@ from pronghorn.wire.response cimport Response
 #   IDLE ──start──► HELD ──body──► STREAMING ──last body──► DONE
 #                    │                 └──last body, trailers announced──► TRAILERS ──trailers──► DONE
 #                    └──the only body──► DONE                (or TRAILERS)
-#   IDLE … TRAILERS ──the connection is lost──► LOST;  ──a failure was answered or cut off──► DONE
+#   IDLE … TRAILERS ──the connection is lost──► LOST;  ──a failure was answered or cut off──► LOST
 
 cdef int _OPEN, _COMPLETE, _COMPLETE_THEN_GONE, _TAKEN, _GONE
 cdef int _IDLE, _HELD, _STREAMING, _TRAILERS, _DONE, _LOST
@@ -61,6 +61,7 @@ cdef class HttpExchange(Exchange):
     cdef _end_unfinished(self)
     cdef _fail(self, error)
     cdef _answer_failure(self, int status)
+    cdef _end_early(self)
     cpdef refuse(self, int status, str reason=*, tuple headers=*)
     cpdef cancel(self)
     cpdef str describe(self)

@@ -213,16 +213,22 @@ class HttpExchange(Exchange):
         if self._sending <= _HELD:
             self.refuse(status)
         else:
-            self._set_sending(_DONE)
+            self._end_early()
             self.stream.abort()
             self._observe()
+
+    def _end_early(self) -> None:
+        """Nothing more is asked of the application: ``send`` says so, or it might never come to an end."""
+        self._chunks = None
+        self._set_receiving(_GONE)
+        self._set_sending(_LOST)
 
     def refuse(self, status: int, reason: str = "", headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
         """Answer without, or in place of, the application; nothing must have been sent yet."""
         body = (reason or _PLAIN_BODIES.get(status, "Error")).encode("utf-8", "replace") + b"\n"
         self.response = Response(status, [(b"content-type", b"text/plain; charset=utf-8"), *headers])
         self.status = status
-        self._set_sending(_DONE)
+        self._end_early()
         self.stream.send_head(self.response, body, True)
         self._observe()
 

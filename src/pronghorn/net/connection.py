@@ -181,18 +181,23 @@ class Connection:
 
     def write(self, out: list[bytes]) -> None:
         """Write the parts in ``out`` in order, as one write where they are small."""
-        if self._transport is None:
+        transport = self._transport
+        if transport is None:
             return
         if len(out) == 1:
-            self._transport.write(out[0])
-            return
-        size = 0
-        for part in out:
-            size += len(part)
-        if size <= _MOST_JOINED:
-            self._transport.write(b"".join(out))
+            transport.write(out[0])
         else:
-            self._transport.writelines(out)
+            size = 0
+            for part in out:
+                size += len(part)
+            if size <= _MOST_JOINED:
+                transport.write(b"".join(out))
+            else:
+                transport.writelines(out)
+        if transport.is_closing():
+            # The write failed. The loop drops what is written from here on and tells connection_lost at its next turn,
+            # which a sender that waits for nothing would not let come: not ``writable``, it has to wait.
+            self.writable = False
 
     def has_unread(self) -> bool:
         """Whether the peer has sent what the loop has not read yet: closing now would lose it."""
