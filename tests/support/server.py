@@ -6,6 +6,7 @@ both are given by name, so the same black-box test runs against any of them.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import subprocess
@@ -32,6 +33,8 @@ _DEFAULTS: dict[str, Any] = {
     "loglevel": "info",
     "control_socket_disable": True,  # Gunicorn >= 25.1 makes a socket in $HOME; older ones ignore the name
 }
+_PR_SET_PDEATHSIG = 1  # include/uapi/linux/prctl.h
+_PRCTL = getattr(ctypes.CDLL(None), "prctl", None)
 _START_SECONDS = 30.0
 _MOST_RESTARTS = 3
 _LOG_SHOWN = 8000
@@ -151,6 +154,7 @@ class GunicornServer:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=_end_with_the_tests,
                 pass_fds=self.pass_fds,
             )
         self.live.append(self)
@@ -263,9 +267,7 @@ class GunicornServer:
     def addresses(self) -> list[Address]:
         """Every address the master said it listens on, in the order of ``bind``."""
         if not self._addresses:
-            self._addresses = [
-                _address(text) for text in self.wait_log(_LISTENING.pattern).group(1).split(",")
-            ]
+            self._addresses = [_address(text) for text in self.wait_log(_LISTENING.pattern).group(1).split(",")]
         return self._addresses
 
     @property
@@ -306,6 +308,15 @@ class GunicornServer:
             if value is not None:
                 environment[name] = value
         return environment
+
+
+def _end_with_the_tests() -> None:
+    """Have the kernel send TERM to the master when the test process dies without a teardown.
+
+    Runs between fork and exec, where only what needs no lock is allowed: one system call.
+    """
+    if _PRCTL is not None:
+        _PRCTL(_PR_SET_PDEATHSIG, SIGTERM)
 
 
 def _address(text: str) -> Address:
