@@ -1,0 +1,208 @@
+"""``net/connection``: each way in which it ends, from each of its states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pronghorn.net.connection import LINGER, State
+from tests.asgi.doubles import in_loop, settle, until
+from tests.net.bench import WRITE, Bench, end_by
+
+# -- the end --------------------------------------------------------------------------------------------------------
+
+
+#: Ways to be brought into each state.
+INTO: dict[State, Callable[[Bench], None]] = {
+    State.SERVING: lambda bench: None,
+    State.DRAINING: lambda bench: bench.connection.drain(),
+    State.LINGERING: lambda bench: bench.connection.linger(),
+    State.CLOSED: lambda bench: bench.connection.close(),
+}
+S, D, L, C = State.SERVING, State.DRAINING, State.LINGERING, State.CLOSED
+#: State, input: the state after it, and what the transport was asked to do.
+TABLE: dict[State, dict[str, tuple[State, list[str]]]] = {
+    S: {
+        "drain": (D, []),
+        "linger": (L, ["write_eof"]),
+        "close": (C, ["close"]),
+        "abort": (C, ["abort"]),
+        "terminate": (S, []),
+        "lost": (C, []),
+    },
+    D: {
+        "drain": (D, []),
+        "linger": (L, ["write_eof"]),
+        "close": (C, ["close"]),
+        "abort": (C, ["abort"]),
+        "terminate": (D, []),
+        "lost": (C, []),
+    },
+    L: {
+        "linger": (L, []),
+        "close": (C, ["close"]),
+        "abort": (C, ["abort"]),
+        "terminate": (C, ["abort"]),
+        "lost": (C, []),
+    },
+    C: {
+        "drain": (C, []),
+        "linger": (C, []),
+        "close": (C, []),
+        "abort": (C, ["abort"]),
+        "terminate": (C, ["abort"]),
+        "lost": (C, []),
+    },
+}
+
+
+@pytest.mark.parametrize(("state", "how"), [(state, how) for state, hows in TABLE.items() for how in hows])
+@in_loop
+async def test_each_state_under_each_input(state: State, how: str) -> None:
+    bench = Bench()
+    INTO[state](bench)
+    assert bench.connection.state is state
+    bench.transport.calls.clear()
+    bench.told.clear()
+    end_by(bench, how)
+    after, calls = TABLE[state][how]
+    assert bench.connection.state is after
+    assert bench.transport.calls == calls
+    told = {"drain": [], "terminate": ["terminate"], "lost": ["lost"]}.get(how, [])
+    if how == "drain" and state is S:
+        told = ["drain"]
+    if how == "terminate" and state in (L, C):
+        told = []
+    assert bench.told == told
+
+
+@pytest.mark.parametrize("state", list(INTO))
+@in_loop
+async def test_lost_in_each_state(state: State) -> None:
+    bench = Bench()
+    INTO[state](bench)
+    bench.told.clear()
+    bench.connection.connection_lost(ConnectionResetError())
+    assert bench.connection.state is State.CLOSED
+    assert bench.reaper.connections == set()
+    assert bench.connection.deadline == 0.0
+    assert bench.told == ["lost"]
+    for how in ("drain", "linger", "close", "abort", "terminate"):
+        end_by(bench, how)
+    bench.connection.on_deadline(bench.context.clock)
+    assert bench.told == ["lost"]
+
+
+@in_loop
+async def test_closed_when_all_is_sent() -> None:
+    bench = Bench()
+    bench.transport.peer_reads = False
+    bench.connection.write([b"last words"])
+    bench.connection.close()
+    await settle()
+    assert not bench.transport.lost
+    bench.transport.take()
+    await until(lambda: not bench.reaper.connections)
+    assert bench.transport.received == b"last words"
+    assert bench.told == ["lost"]
+
+
+@pytest.mark.parametrize("state", [State.LINGERING, State.CLOSED])
+@in_loop
+async def test_what_arrives_after_the_end_is_dropped(state: State) -> None:
+    bench = Bench()
+    INTO[state](bench)
+    bench.connection.data_received(b"late")
+    assert bench.connection.eof_received() is False
+    assert bench.told == []
+
+
+# -- lingering ------------------------------------------------------------------------------------------------------
+
+
+@in_loop
+async def test_linger_reads_and_drops_until_the_peer_has_said_its_last() -> None:
+    bench = Bench()
+    bench.connection.write([b"413"])
+    bench.connection.pause_reading()
+    bench.connection.linger()
+    assert bench.transport.reading
+    for _ in range(10):
+        bench.transport.arrive(b"x" * 10_000)
+    assert not bench.transport.closing
+    bench.transport.arrive(b"")
+    await until(lambda: not bench.reaper.connections)
+    assert bench.told == ["lost"]
+
+
+@in_loop
+async def test_linger_has_an_end() -> None:
+    bench = Bench()
+    bench.connection.linger()
+    bench.advance(LINGER - 0.1)
+    assert not bench.transport.closing
+    bench.transport.arrive(b"still going")
+    bench.advance(0.2)
+    assert bench.transport.closing
+    await until(lambda: not bench.reaper.connections)
+
+
+@pytest.mark.parametrize(("extra", "half"), [({}, False), ({"ssl_object": "tls"}, True)], ids=["no half-close", "TLS"])
+@in_loop
+async def test_linger_where_there_is_no_half_close(extra: dict[str, Any], half: bool) -> None:
+    bench = Bench(extra=extra, can_half_close=half)
+    bench.connection.linger()
+    assert bench.transport.calls == ["close"]
+    assert bench.connection.state is State.CLOSED
+
+
+@in_loop
+async def test_linger_does_not_lose_what_is_still_to_be_sent() -> None:
+    """The peer reads slowly, below the mark at which writing pauses: it must still get its response."""
+    bench = Bench()
+    bench.transport.peer_reads = False
+    bench.connection.write([b"x" * 50_000])
+    bench.connection.linger()
+    for _ in range(5):
+        bench.transport.take(1000)
+        bench.advance(LINGER + 0.1)
+        await settle()
+    assert "abort" not in bench.transport.calls
+    assert not bench.transport.lost
+    bench.transport.take()
+    bench.advance(LINGER + 0.1)
+    await until(lambda: not bench.reaper.connections)
+    assert len(bench.transport.received) == 50_000
+
+
+@in_loop
+async def test_drain_does_not_lose_what_a_lingering_connection_has_still_to_send() -> None:
+    bench = Bench()
+    bench.transport.peer_reads = False
+    bench.connection.write([b"x" * 50_000])
+    bench.connection.linger()
+    bench.connection.drain()
+    await settle()
+    bench.transport.take()
+    await settle()
+    assert len(bench.transport.received) == 50_000
+    bench.advance(LINGER + 0.1)
+    await until(lambda: not bench.reaper.connections)
+
+
+@pytest.mark.parametrize("state", [State.LINGERING, State.CLOSED])
+@in_loop
+async def test_a_peer_that_catches_up_and_then_stays_is_still_watched(state: State) -> None:
+    """It has read all but a little, so that writing resumed, and then neither reads nor closes."""
+    bench = Bench()
+    bench.block(200_000)
+    INTO[state](bench)
+    bench.transport.take(199_000)
+    assert bench.connection.writable
+    for _ in range(3):
+        bench.advance(WRITE + 0.1)
+    await settle()
+    assert bench.transport.lost
+    assert bench.reaper.connections == set()
