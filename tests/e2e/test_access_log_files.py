@@ -115,12 +115,16 @@ def test_workers_that_share_a_pipe(serve: Serve, tmp_path: Path) -> None:
     os.mkfifo(fifo)
     copy = f"import shutil; shutil.copyfileobj(open({str(fifo)!r}, 'rb'), open({str(collected)!r}, 'wb'))"
     reader = subprocess.Popen([sys.executable, "-c", copy])
+    # Gunicorn tries whether the file can be written before it opens it: without a writer in between, the reader could
+    # take that for the end.
+    writer = os.open(fifo, os.O_RDWR)
     try:
         server = serve(accesslog=str(fifo), access_log_format=FORMAT, workers=3)
         with Load(server, clients=6) as load:
             load.wait(1500)
             load.stop()
             assert server.stop() == 0
+        os.close(writer)
         assert reader.wait(30) == 0
     finally:
         reader.kill()
