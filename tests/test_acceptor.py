@@ -16,6 +16,7 @@ import pytest
 from pronghorn import acceptor as module
 from pronghorn.acceptor import Acceptor
 from pronghorn.scoreboard import CLOSED
+from pronghorn.tls import ServerTls
 
 try:
     import uvloop
@@ -283,7 +284,8 @@ class TestStop:
 
     def test_a_tls_handshake_that_does_not_end_is_given_up(self, run: Run) -> None:
         async def scenario(make: Callable[..., House]) -> None:
-            house = make(tls=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+            tls = ServerTls(lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), {}, logging.getLogger(__name__))
+            house = make(tls=tls)
             house.acceptor.start()
             house.connect()
             while not house.acceptor.load:

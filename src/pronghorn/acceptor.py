@@ -12,11 +12,12 @@ import asyncio
 import errno
 import os
 import socket
-import ssl
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from pronghorn.proxyheader import ProxyHeaderReader
 from pronghorn.scoreboard import CLOSED, Row
+from pronghorn.tls import ServerTls
 
 #: Seconds to leave the listeners alone after accept failed for want of descriptors or memory.
 RETRY = 1.0
@@ -61,8 +62,9 @@ class Acceptor:
         most: int,
         count: Callable[[], int],
         log: Any,
-        tls: ssl.SSLContext | None = None,
+        tls: ServerTls | None = None,
         row: Row | None = None,
+        proxy_headers: ProxyHeaderReader | None = None,
     ) -> None:
         self._loop = loop
         self._opened = listeners
@@ -73,6 +75,7 @@ class Acceptor:
         self._log = log
         self._tls = tls
         self._row = row
+        self._proxy_headers = proxy_headers
         self._pending: set[Any] = set()
         self._handshakes: dict[asyncio.Task[None], Any] = {}
         self._settled: asyncio.Future[None] | None = None
@@ -120,6 +123,8 @@ class Acceptor:
             listener.close()
         self._listeners = []
         self._opened = []
+        if self._proxy_headers is not None:
+            self._proxy_headers.drain()
         if self._pending:
             self._settled = self._loop.create_future()
             await asyncio.wait([self._settled], timeout=timeout)
@@ -245,20 +250,39 @@ class Acceptor:
         protocol = self._make_protocol()
         self._pending.add(protocol)
         opening = _Opening(self, sock, protocol)
-        if self._tls is None:
+        if self._tls is None and self._proxy_headers is None:
             opening.step()
         else:
             task = self._loop.create_task(opening.run())
             self._handshakes[task] = protocol
             task.add_done_callback(self._handshakes.__delitem__)
 
-    def connect(self, sock: socket.socket, make: Callable[[], Any]) -> Coroutine[Any, Any, Any]:
-        """The loop's own way from an accepted socket to a transport."""
+    def connect(self, sock: socket.socket, protocol: Any) -> Coroutine[Any, Any, Any]:
+        """The way from an accepted socket to a transport."""
+        if self._proxy_headers is not None:
+            return self._connect_announced(self._proxy_headers, sock, protocol)
+        return self._connect(sock, protocol)
+
+    def _connect(self, sock: socket.socket, protocol: Any) -> Coroutine[Any, Any, Any]:
+        """The loop's own way."""
         if self._tls is None:
-            return self._loop.connect_accepted_socket(make, sock)
+            return self._loop.connect_accepted_socket(lambda: protocol, sock)
         return self._loop.connect_accepted_socket(
-            make, sock, ssl=self._tls, ssl_handshake_timeout=_TLS_HANDSHAKE_TIMEOUT
+            lambda: protocol, sock, ssl=self._tls.context, ssl_handshake_timeout=_TLS_HANDSHAKE_TIMEOUT
         )
+
+    async def _connect_announced(self, headers: ProxyHeaderReader, sock: socket.socket, protocol: Any) -> None:
+        """Read a PROXY header first. Where it is refused, TLS leaves no way to say so but in the log."""
+        opening = await headers.read(sock)
+        if self._tls is not None and opening.error is not None:
+            peer = sock.getpeername()
+            ip = peer[0] if isinstance(peer, tuple) else "unix"
+            self._log.warning("Invalid request from ip=%s: %s", ip, opening.error.reason)
+            raise ConnectionAbortedError(opening.error.reason)
+        if self._tls is not None and opening.early:
+            raise ConnectionAbortedError("Neither a PROXY header nor TLS")
+        protocol.opening = opening
+        await self._connect(sock, protocol)
 
     def failed(self, sock: socket.socket, protocol: Any, error: BaseException) -> None:
         """A connection did not come about."""
@@ -285,7 +309,7 @@ class _Opening:
         self._acceptor = acceptor
         self._sock = sock
         self._protocol = protocol
-        self._coroutine = acceptor.connect(sock, lambda: protocol)
+        self._coroutine = acceptor.connect(sock, protocol)
 
     async def run(self) -> None:
         """Drive it in a task: a TLS handshake takes time, and may have to be cancelled."""

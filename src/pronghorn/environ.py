@@ -57,7 +57,7 @@ def cgi_environ(request: Request, endpoint: Endpoint) -> dict[str, Any]:
 
 def peer_of(endpoint: Endpoint) -> tuple[str, int] | None:
     """Who opened the connection, whatever a proxy said of others; None on a unix socket."""
-    return endpoint.client
+    return endpoint.peer
 
 
 def protocol_of(request: Request) -> str:

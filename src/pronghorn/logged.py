@@ -125,7 +125,7 @@ def apply_edits(req: LoggedRequest, exchange: Any) -> None:
         request.headers = [_field(name, value) for name, value in seen["headers"]]
     if "scheme" in seen and seen["scheme"] != endpoint.scheme:
         scheme = str(seen["scheme"])
-        exchange.endpoint = Endpoint(endpoint.client, scheme, {**endpoint.template, "scheme": scheme}, endpoint.trusted)
+        exchange.endpoint = endpoint.changed(endpoint.client, scheme, {**endpoint.template, "scheme": scheme})
         req._endpoint = exchange.endpoint
     if "method" in seen and seen["method"] != request.method:
         check_field(seen["method"].encode("latin-1"), b"")

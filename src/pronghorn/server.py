@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import sys
 from collections.abc import Callable
 from email.utils import formatdate
@@ -16,8 +15,10 @@ from pronghorn.net.connection import Connection
 from pronghorn.net.http1 import open_http1
 from pronghorn.net.reaper import Reaper
 from pronghorn.overload import HealthAnswer, Limiter
+from pronghorn.proxyheader import ProxyHeaderReader
 from pronghorn.scoreboard import Row
 from pronghorn.settings import Settings
+from pronghorn.tls import ServerTls
 
 #: Seconds for lifespan shutdown when the worker was told to quit at once.
 _QUICK_SHUTDOWN = 1.0
@@ -67,7 +68,7 @@ class Server:
         settings: Settings,
         log: Any,
         listeners: list[Any],
-        tls: ssl.SSLContext | None = None,
+        tls: ServerTls | None = None,
         *,
         row: Row | None = None,
         own_listeners: bool = False,
@@ -89,6 +90,8 @@ class Server:
         if settings.limits.concurrent_requests:
             limits = settings.limits
             self.context.app = Limiter(app, limits.concurrent_requests, limits.queued_requests, settings.health_path)
+        if tls is not None:
+            self.context.tls_extension = tls.extension
         self._lifespan = Lifespan(app, settings.lifespan, log)
         self._reaper = Reaper(loop, self.context)
         self._acceptor = Acceptor(
@@ -100,6 +103,7 @@ class Server:
             log=log,
             tls=tls,
             row=None if own_listeners else row,
+            proxy_headers=self._make_proxy_headers(),
         )
         self._reaper.on_change = self._acceptor.closed
 
@@ -283,6 +287,12 @@ class Server:
     def _make_connection(self) -> Connection:
         return Connection(self.context, self._reaper, self._open_protocol)
 
+    def _make_proxy_headers(self) -> ProxyHeaderReader | None:
+        settings = self._settings
+        if settings.proxy_protocol == "off":
+            return None
+        return ProxyHeaderReader(self._loop, settings.proxy_protocol, settings.proxy_peers, settings.timeouts.header)
+
     def _open_protocol(self, connection: Connection) -> Any:
         self._acceptor.made(connection)
         return open_http1(connection)
@@ -312,5 +322,7 @@ def _make_context(
     context.rules = settings.rules
     context.trusting_rules = settings.trusting_rules
     context.root_path = settings.root_path
+    context.is_trusted = settings.trusted_peers.trusts
+    context.forwarded = settings.forwarded if settings.forwarded.reads else None
     context.websockets = settings.websockets
     return context

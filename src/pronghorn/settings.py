@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pronghorn.asgi.context import WebSocketSettings
+from pronghorn.proxies import FAMILIES, SECURE_SCHEME_HEADERS, ForwardedPolicy, TrustList
 from pronghorn.wire.http1_rules import Rules
 
 
@@ -46,6 +47,8 @@ class Options:
     loop: str = option("", "event loop; Gunicorn's asgi_loop unless set", choices=("", "auto", "uvloop", "asyncio"))
     lifespan: str = option("", "ASGI lifespan; Gunicorn's asgi_lifespan unless set", choices=("", "auto", "on", "off"))
     root_path: str = option("", "ASGI root_path; Gunicorn's root_path unless set")
+    forwarded: str = option("x-forwarded", "which fields of trusted proxies tell the client", choices=FAMILIES)
+    forwarded_parts: str = option("for,proto", "what they may tell: some of for, proto, host, port, prefix")
     disconnect_grace_period: float = option(
         -1.0, "between http.disconnect and cancellation; Gunicorn's asgi_disconnect_grace_period unless set", least=-1
     )
@@ -150,7 +153,10 @@ class Settings:
     root_path: str
     backlog: int
     is_tls: bool
-    trusted_peers: tuple[str, ...]
+    trusted_peers: TrustList
+    forwarded: ForwardedPolicy
+    proxy_protocol: str
+    proxy_peers: TrustList
     server_header: str
     date_header: bool
     eager_tasks: bool
@@ -189,7 +195,10 @@ class Settings:
             ),
             backlog=cfg.backlog,
             is_tls=bool(cfg.is_ssl),
-            trusted_peers=tuple(str(peer) for peer in _listed(cfg.forwarded_allow_ips)),
+            trusted_peers=_trusted(cfg.forwarded_allow_ips),
+            forwarded=_forwarded(cfg, options),
+            proxy_protocol=_proxy_protocol(cfg.proxy_protocol),
+            proxy_peers=_trusted(cfg.proxy_allow_ips),
             server_header=options.server_header,
             date_header=options.date_header,
             eager_tasks=options.eager_tasks,
@@ -238,6 +247,28 @@ def _websockets(cfg: Any, options: Options) -> WebSocketSettings:
         # All of them have to be closed well within the time that a draining worker has.
         restart_spread=min(options.websocket_restart_spread, cfg.graceful_timeout / 2),
     )
+
+
+def _trusted(peers: Any) -> TrustList:
+    return TrustList(str(peer) for peer in _listed(peers))
+
+
+def _forwarded(cfg: Any, options: Options) -> ForwardedPolicy:
+    try:
+        return ForwardedPolicy(
+            _trusted(cfg.forwarded_allow_ips),
+            family=options.forwarded,
+            parts=_listed(options.forwarded_parts),
+            secure_scheme_headers=getattr(cfg, "secure_scheme_headers", SECURE_SCHEME_HEADERS),
+            forwarder_headers=_listed(getattr(cfg, "forwarder_headers", ("SCRIPT_NAME", "PATH_INFO"))),
+        )
+    except ValueError as error:
+        raise SettingError(f"Option forwarded_parts={options.forwarded_parts!r} is not allowed: {error}") from None
+
+
+def _proxy_protocol(value: Any) -> str:
+    """A mode since Gunicorn 24.1, True or False before."""
+    return value if isinstance(value, str) else "auto" if value else "off"
 
 
 def _root_path(value: str) -> str:

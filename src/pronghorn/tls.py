@@ -28,14 +28,6 @@ class TlsError(ValueError):
     """TLS is configured so that it cannot work; the message is one line for the person who set it."""
 
 
-def server_context(cfg: Any) -> ssl.SSLContext | None:
-    """Return the context for ``cfg``, or None where it sets neither ``certfile`` nor ``keyfile``.
-
-    Raises what ``make_context`` raises.
-    """
-    return make_context(cfg) if cfg.is_ssl else None
-
-
 def make_context(cfg: Any) -> ssl.SSLContext:
     """Return the context for ``cfg``, which has TLS.
 

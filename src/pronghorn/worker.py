@@ -24,11 +24,10 @@ from pronghorn.accesslog import AccessLog
 from pronghorn.build import compiled
 from pronghorn.hooks import RequestHooks
 from pronghorn.lifespan import LifespanFailed
-from pronghorn.proxies import TrustList
 from pronghorn.scoreboard import Scoreboard
 from pronghorn.server import Server
 from pronghorn.settings import Options, SettingError, Settings
-from pronghorn.tls import server_context
+from pronghorn.tls import ServerTls
 
 #: Seconds between two beats; the arbiter looks about once a second.
 _HEARTBEAT = 0.5
@@ -107,7 +106,7 @@ class AsyncWorker(Worker):
         """Load the application and, still within the boot, all that may fail without it."""
         super().load_wsgi()
         try:
-            self._tls = server_context(self.cfg)
+            self._tls = ServerTls.from_gunicorn(self.cfg, self.log)
         except Exception as error:
             files = f"certfile={self.cfg.certfile!r}, keyfile={self.cfg.keyfile!r}"
             self.log.error("TLS is not usable (%s): %s", files, error)
@@ -142,7 +141,6 @@ class AsyncWorker(Worker):
         context = server.context
         context.max_requests = self.max_requests
         context.on_limit = self._on_limit
-        context.is_trusted = TrustList(self._settings.trusted_peers).trusts
         access_log = AccessLog.of(self.log, self.cfg, self.loop.call_soon)
         hooks = RequestHooks(self, access_log, self.cfg.pre_request, self.cfg.post_request)
         hooks.install(context)
@@ -169,6 +167,8 @@ class AsyncWorker(Worker):
     def _beat(self) -> None:
         """Tell the arbiter that the loop turns; see that the arbiter lives, and whether somebody wants an end."""
         self.notify()
+        if self._tls is not None:
+            self._tls.check(self.loop.time())
         if self.ppid != os.getppid() and self.alive:
             self.log.info("Parent changed, shutting down: %s", self)
             self.alive = False

@@ -32,6 +32,8 @@ cdef class Context:
     # connections
     cdef public object is_trusted
     cdef public dict templates
+    cdef public object forwarded
+    cdef public object tls_extension
     # requests
     cdef public object rules
     cdef public object trusting_rules

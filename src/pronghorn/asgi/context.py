@@ -50,6 +50,7 @@ class Context:
         "disconnect_grace_period",
         "draining",
         "eager",
+        "forwarded",
         "header_timeout",
         "high_water",
         "is_trusted",
@@ -71,6 +72,7 @@ class Context:
         "tasks",
         "templates",
         "timed",
+        "tls_extension",
         "trusting_rules",
         "websockets",
         "write_timeout",
@@ -105,6 +107,9 @@ class Context:
         # connections
         self.is_trusted: Callable[[tuple[str, int] | None], bool] = _nobody
         self.templates: dict[Any, dict[str, Any]] = {}
+        #: A ``ForwardedPolicy``, None where there is no field to look at.
+        self.forwarded: Any = None
+        self.tls_extension: Callable[[Any], dict[str, Any]] | None = None
         # requests
         self.rules: Any = None
         self.trusting_rules: Any = None

@@ -2,7 +2,7 @@ cimport cython
 
 from pronghorn.asgi.awaitables cimport Done, Failed, Receive
 from pronghorn.asgi.context cimport Context
-from pronghorn.asgi.scope cimport Endpoint, http_scope
+from pronghorn.asgi.scope cimport Endpoint, endpoint_of, http_scope
 from pronghorn.asgi.stream cimport Exchange, Stream
 from pronghorn.wire.request cimport Request
 from pronghorn.wire.response cimport Response

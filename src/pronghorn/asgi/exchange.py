@@ -15,7 +15,7 @@ from typing import Any
 from pronghorn.asgi import awaitables
 from pronghorn.asgi.context import Context
 from pronghorn.asgi.errors import ClientDisconnected, EventError, came_of_disconnect, is_disconnect
-from pronghorn.asgi.scope import Endpoint, http_scope
+from pronghorn.asgi.scope import Endpoint, endpoint_of, http_scope
 from pronghorn.asgi.stream import Exchange, Stream
 from pronghorn.wire.errors import ProtocolError
 from pronghorn.wire.request import Request
@@ -129,8 +129,13 @@ class HttpExchange(Exchange):
     # -- the application's task -------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Build the scope and run the application, as far as it goes without waiting where tasks start eagerly."""
+        """Build the scope and run the application, as far as it goes without waiting where tasks start eagerly.
+
+        Raises ProtocolError for what a proxy's fields cannot mean.
+        """
         context = self._context
+        if context.forwarded is not None and self.endpoint.trusted:
+            self.endpoint = endpoint_of(self.request, self.endpoint, context)
         if context.timed:
             self.started = _monotonic()
         try:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from pronghorn.asgi.context import Context
+from pronghorn.wire.forwarded import with_host
+from pronghorn.wire.proxy_protocol import ProxyHeader
 from pronghorn.wire.request import Request
 
 #: The version of the HTTP and WebSocket message formats that is spoken in full.
@@ -20,32 +22,88 @@ Scope = dict[str, Any]
 class Endpoint:
     """What the requests of one connection have in common: who speaks to which of our addresses, and how.
 
-    ``client``: (host, port) or None · ``server``: (host, port), or (path, None) for a unix socket, or None ·
-    ``scheme``: "http" or "https" · ``trusted``: whether the client may speak for others (a proxy) ·
-    ``template``: the scope but for the request's own keys. Connections that differ only in ``client`` share a template.
+    ``client``: (host, port) or None · ``peer``: the client, whatever a proxy's fields say of another · ``server``:
+    (host, port), or (path, None) for a unix socket, or None · ``scheme``: "http" or "https" · ``trusted``: whether the
+    client may speak for others (a proxy) · ``template``: the scope but for the request's own keys; connections that
+    differ only in ``client`` share one · ``tls``: the ASGI TLS extension, None without TLS.
     """
 
-    __slots__ = ("client", "scheme", "template", "trusted")
+    __slots__ = ("client", "peer", "scheme", "template", "tls", "trusted")
 
     def __init__(self, client: tuple[str, int] | None, scheme: str, template: Scope, trusted: bool) -> None:
         self.client = client
+        self.peer = client
         self.scheme = scheme
         self.template = template
         self.trusted = trusted
+        self.tls: dict[str, Any] | None = None
+
+    def changed(self, client: tuple[str, int] | None, scheme: str, template: Scope) -> Endpoint:
+        """Return this endpoint as it is for one request."""
+        endpoint = Endpoint(client, scheme, template, self.trusted)
+        endpoint.peer = self.peer
+        endpoint.tls = self.tls
+        return endpoint
+
+
+#: Templates that are kept. A PROXY header can tell any address as ours.
+_MOST_TEMPLATES = 64
 
 
 def endpoint_for(
-    context: Context, client: tuple[str, int] | None, server: tuple[str, int | None] | None, scheme: str
+    context: Context,
+    client: tuple[str, int] | None,
+    server: tuple[str, int | None] | None,
+    scheme: str,
+    header: ProxyHeader | None = None,
 ) -> Endpoint:
     """Return the ``Endpoint`` of a new connection.
 
-    ``client``: None for a peer without an address (unix sockets) · ``server``: the address it connected to.
+    ``client``: None for a peer without an address (unix sockets) · ``server``: the address it connected to ·
+    ``header``: what a PROXY header told of both. Trust is then in the source it tells, for that one speaks HTTP; one
+    that it cannot tell, and one that reached the proxy through a unix socket, is not trusted.
     """
+    trusted = context.is_trusted(client)
+    if header is not None and header.family != "LOCAL":
+        source, destination = header.source, header.destination
+        if isinstance(source, tuple) and isinstance(destination, tuple):
+            client, server, trusted = source, destination, context.is_trusted(source)
+        else:
+            trusted = False
+            if isinstance(destination, str):
+                client, server = None, (destination, None)
+        if header.tls:
+            scheme = "https"
+    return Endpoint(client, scheme, _template_for(context, server, scheme), trusted)
+
+
+def endpoint_of(request: Request, endpoint: Endpoint, context: Context) -> Endpoint:
+    """Return what ``endpoint``, a trusted one, says of itself in ``request``, and put a forwarded Host in its place.
+
+    Raises ProtocolError.
+    """
+    said = context.forwarded.read(request.headers, endpoint.scheme)
+    if said is None:
+        return endpoint
+    if said.host is not None:
+        request.headers = with_host(request.headers, said.host)
+    template = endpoint.template
+    scheme = said.scheme or endpoint.scheme
+    if scheme != endpoint.scheme:
+        template = _template_for(context, template["server"], scheme)
+    if said.root_path is not None and said.root_path != template["root_path"]:
+        template = {**template, "root_path": said.root_path}
+    return endpoint.changed(said.client or endpoint.client, scheme, template)
+
+
+def _template_for(context: Context, server: tuple[str, int | None] | None, scheme: str) -> Scope:
     key = (server, scheme)
     template = context.templates.get(key)
     if template is None:
-        template = context.templates[key] = _template(context, server, scheme)
-    return Endpoint(client, scheme, template, context.is_trusted(client))
+        template = _template(context, server, scheme)
+        if len(context.templates) < _MOST_TEMPLATES:
+            context.templates[key] = template
+    return template
 
 
 #: Extensions that ``HttpExchange`` serves on every connection.
@@ -80,7 +138,7 @@ def http_scope(request: Request, endpoint: Endpoint, context: Context) -> Scope:
     scope["http_version"] = request.http_version
     scope["method"] = request.method
     path = request.path
-    root_path = context.root_path
+    root_path = template["root_path"]
     if root_path:
         path = under_root(path, root_path)
     scope["path"] = path
@@ -89,7 +147,9 @@ def http_scope(request: Request, endpoint: Endpoint, context: Context) -> Scope:
     scope["headers"] = request.headers
     scope["client"] = endpoint.client
     extensions = template["extensions"]
-    scope["extensions"] = {name: {} for name in extensions}
+    scope["extensions"] = extensions = {name: {} for name in extensions}
+    if endpoint.tls is not None:
+        extensions["tls"] = endpoint.tls.copy()
     state = context.state
     if state is not None:
         scope["state"] = state.copy()
@@ -106,6 +166,8 @@ def websocket_scope(
     scope["scheme"] = "wss" if scope["scheme"] in ("https", "wss") else "ws"
     scope["subprotocols"] = list(subprotocols)
     scope["extensions"] = {"websocket.http.response": {}}
+    if endpoint.tls is not None:
+        scope["extensions"]["tls"] = endpoint.tls.copy()
     return scope
 
 

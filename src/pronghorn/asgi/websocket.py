@@ -19,7 +19,7 @@ from pronghorn.asgi import awaitables
 from pronghorn.asgi.context import Context
 from pronghorn.asgi.errors import ClientDisconnected, EventError, came_of_disconnect, is_disconnect
 from pronghorn.asgi.exchange import MOST_TOLD_AT_ONCE
-from pronghorn.asgi.scope import Endpoint, websocket_scope
+from pronghorn.asgi.scope import Endpoint, endpoint_of, websocket_scope
 from pronghorn.asgi.stream import Exchange, Stream
 from pronghorn.wire import ws_deflate, ws_frames, ws_handshake
 from pronghorn.wire.errors import ProtocolError
@@ -132,6 +132,8 @@ class WebSocketExchange(Exchange):
     def start(self) -> None:
         """Check the handshake, build the scope and run the application. Raises ProtocolError."""
         context = self._context
+        if context.forwarded is not None and self.endpoint.trusted:
+            self.endpoint = endpoint_of(self.request, self.endpoint, context)
         if context.timed:
             self.started = _monotonic()
         request = self.request

@@ -21,6 +21,7 @@ cdef class Protocol:
     cpdef resume_writing(self)
     cpdef on_deadline(self, double now)
     cpdef double last_call(self) except? -1
+    cpdef refuse(self, error)
     cpdef drain(self)
     cpdef wind_up(self)
     cpdef terminate(self)
@@ -34,6 +35,7 @@ cdef class Connection:
     # the socket
     cdef object _transport
     cdef public Endpoint endpoint
+    cdef public object opening
     cdef bint _reading
     cdef readonly bint writable
     cdef Py_ssize_t _left_to_write

@@ -14,6 +14,7 @@ from typing import Any
 from pronghorn.asgi.context import Context
 from pronghorn.asgi.scope import endpoint_for
 from pronghorn.net.reaper import Reaper
+from pronghorn.wire.errors import ProtocolError
 
 
 class State(IntEnum):
@@ -63,6 +64,10 @@ class Protocol:
         """A deadline that holds whatever the peer does, 0 for none."""
         return 0.0
 
+    def refuse(self, error: ProtocolError) -> None:
+        """Answer ``error`` in place of whatever the peer asks, and close."""
+        raise NotImplementedError
+
     def drain(self) -> None:
         """Finish what is under way and close; nothing new but what the peer has already sent."""
         raise NotImplementedError
@@ -80,7 +85,8 @@ class Connection:
     """An asyncio protocol that owns one transport.
 
     ``deadline`` float: loop time by which something must have happened, 0 for none. ``writable`` bool: the peer keeps
-    up with what is written. ``endpoint``: who is on either side.
+    up with what is written. ``endpoint``: who is on either side. ``opening``: how the connection began, where that
+    was looked at (``ProxyHeaderReader``); set it before the connection is made.
     """
 
     __slots__ = (
@@ -93,6 +99,7 @@ class Connection:
         "context",
         "deadline",
         "endpoint",
+        "opening",
         "reaper",
         "writable",
     )
@@ -104,6 +111,7 @@ class Connection:
         self._transport: Any = None
         self._protocol: Any = None
         self.endpoint: Any = None
+        self.opening: Any = None
         self._state = _SERVING
         self._reading = True
         self._left_to_write = 0
@@ -119,15 +127,25 @@ class Connection:
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
         self.reaper.add(self)
+        opening = self.opening
+        ssl_object = transport.get_extra_info("ssl_object")
         self.endpoint = endpoint_for(
             self.context,
             _client_address(transport.get_extra_info("peername")),
             _server_address(transport.get_extra_info("sockname")),
-            "https" if self.is_tls() else "http",
+            "https" if ssl_object is not None else "http",
+            None if opening is None else opening.header,
         )
+        if ssl_object is not None and self.context.tls_extension is not None:
+            self.endpoint.tls = self.context.tls_extension(ssl_object)
         self._protocol = self._choose(self)
         if self.context.draining:
             self.drain()
+        if opening is not None:
+            if opening.error is not None:
+                self._protocol.refuse(opening.error)
+            elif opening.early:
+                self.data_received(opening.early)
 
     def data_received(self, data: bytes) -> None:
         protocol = self._protocol  # held, for it may end the connection

@@ -434,7 +434,10 @@ class Http1(Protocol):
             self._refuse_late("Request content is not complete in time")
 
     def _refuse_late(self, reason: str) -> None:
-        self._refuse(ProtocolError(408, reason))
+        self.refuse(ProtocolError(408, reason))
+
+    def refuse(self, error: ProtocolError) -> None:
+        self._refuse(error)
         self._flush()
 
     def last_call(self) -> float:
