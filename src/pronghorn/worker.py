@@ -21,6 +21,7 @@ from gunicorn.workers.base import Worker
 
 from pronghorn._version import __version__
 from pronghorn.accesslog import AccessLog
+from pronghorn.application import NoAsgiApplication, servable
 from pronghorn.build import compiled
 from pronghorn.hooks import RequestHooks
 from pronghorn.lifespan import LifespanFailed
@@ -105,6 +106,11 @@ class AsyncWorker(Worker):
     def load_wsgi(self) -> None:
         """Load the application and, still within the boot, all that may fail without it."""
         super().load_wsgi()
+        try:
+            self.wsgi = servable(self.wsgi, str(getattr(self.app, "app_uri", None) or "The application"))
+        except NoAsgiApplication as error:
+            self.log.error("%s", error)
+            sys.exit(Arbiter.APP_LOAD_ERROR)
         try:
             self._tls = ServerTls.from_gunicorn(self.cfg, self.log)
         except Exception as error:
