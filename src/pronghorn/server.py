@@ -10,6 +10,7 @@ from typing import Any
 
 from pronghorn.acceptor import Acceptor
 from pronghorn.asgi.context import Context
+from pronghorn.defaultheaders import DefaultHeaders
 from pronghorn.lifespan import Lifespan
 from pronghorn.net.connection import Connection
 from pronghorn.net.http1 import open_http1
@@ -90,6 +91,8 @@ class Server:
         if settings.limits.concurrent_requests:
             limits = settings.limits
             self.context.app = Limiter(app, limits.concurrent_requests, limits.queued_requests, settings.health_path)
+        if settings.response_headers:
+            self.context.app = DefaultHeaders(self.context.app, settings.response_headers)
         if tls is not None:
             self.context.tls_extension = tls.extension
         self._lifespan = Lifespan(app, settings.lifespan, log)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pronghorn.asgi.context import WebSocketSettings
+from pronghorn.defaultheaders import Fields, parse_fields
 from pronghorn.proxies import FAMILIES, SECURE_SCHEME_HEADERS, ForwardedPolicy, TrustList
 from pronghorn.wire.http1_rules import Rules
 
@@ -43,6 +44,7 @@ class Options:
     max_head_size: int = option(1024 * 1024, "a whole request head, also where Gunicorn's limits are 0", least=1024)
     server_header: str = option("pronghorn", "value of the Server field; empty sends none")
     date_header: bool = option(True, "whether responses carry a Date field")
+    response_headers: str = option("", "fields for responses that have none of that name, as lines of 'Name: value'")
     eager_tasks: bool = option(True, "run the application at once, without a turn of the loop (Python 3.12+)")
     loop: str = option("", "event loop; Gunicorn's asgi_loop unless set", choices=("", "auto", "uvloop", "asyncio"))
     lifespan: str = option("", "ASGI lifespan; Gunicorn's asgi_lifespan unless set", choices=("", "auto", "on", "off"))
@@ -56,6 +58,7 @@ class Options:
     health_path: str = option("", "path that is answered with 503 when the server is about to end; empty for none")
     max_concurrent_requests: int = option(0, "requests that the application gets at once in one worker; more wait")
     max_queued_requests: int = option(100, "requests that wait for that; 503 beyond")
+    websockets: bool = option(True, "whether WebSockets are served; else their handshakes are requests like others")
     websocket_ping_interval: float = option(20.0, "between two pings on a WebSocket; 0 sends none")
     websocket_ping_timeout: float = option(20.0, "for the answer to a ping, or any other sign of life; 1011 without")
     websocket_close_timeout: float = option(10.0, "for the peer's half of the closing handshake")
@@ -159,6 +162,7 @@ class Settings:
     proxy_peers: TrustList
     server_header: str
     date_header: bool
+    response_headers: Fields
     eager_tasks: bool
     shutdown_delay: float
     health_path: str
@@ -201,6 +205,7 @@ class Settings:
             proxy_peers=_trusted(cfg.proxy_allow_ips),
             server_header=options.server_header,
             date_header=options.date_header,
+            response_headers=_response_headers(options.response_headers),
             eager_tasks=options.eager_tasks,
             shutdown_delay=_shutdown_delay(options.shutdown_delay, cfg.graceful_timeout),
             health_path=options.health_path,
@@ -238,6 +243,7 @@ def _shutdown_delay(value: float, graceful: int) -> float:
 def _websockets(cfg: Any, options: Options) -> WebSocketSettings:
     most = options.websocket_max_message_size
     return WebSocketSettings(
+        enabled=options.websockets,
         ping_interval=options.websocket_ping_interval,
         ping_timeout=options.websocket_ping_timeout,
         close_timeout=options.websocket_close_timeout,
@@ -247,6 +253,13 @@ def _websockets(cfg: Any, options: Options) -> WebSocketSettings:
         # All of them have to be closed well within the time that a draining worker has.
         restart_spread=min(options.websocket_restart_spread, cfg.graceful_timeout / 2),
     )
+
+
+def _response_headers(text: str) -> Fields:
+    try:
+        return parse_fields(text)
+    except ValueError as error:
+        raise SettingError(f"Option response_headers={text!r} is not allowed: {error}") from None
 
 
 def _trusted(peers: Any) -> TrustList:

@@ -29,6 +29,7 @@ from pronghorn.scoreboard import Scoreboard
 from pronghorn.server import Server
 from pronghorn.settings import Options, SettingError, Settings
 from pronghorn.tls import ServerTls
+from pronghorn.uvicornkwargs import apply_kwargs
 
 #: Seconds between two beats; the arbiter looks about once a second.
 _HEARTBEAT = 0.5
@@ -46,6 +47,8 @@ class AsyncWorker(Worker):
     """
 
     options: Options = Options()
+    #: Settings under uvicorn's names, for subclasses that were written for UvicornWorker.
+    CONFIG_KWARGS: dict[str, Any] = {}
 
     loop: asyncio.AbstractEventLoop
 
@@ -74,7 +77,8 @@ class AsyncWorker(Worker):
     def _read_settings(cls, cfg: Any) -> Settings:
         environ = dict(os.environ)
         environ.update(cfg.env)
-        return Settings.from_gunicorn(cfg, cls.options.with_environment(environ))
+        options, cfg = apply_kwargs(cls.CONFIG_KWARGS, cls.options, cfg)
+        return Settings.from_gunicorn(cfg, options.with_environment(environ))
 
     @property
     def nr(self) -> int:

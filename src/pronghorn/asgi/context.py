@@ -19,10 +19,12 @@ from typing import Any
 class WebSocketSettings:
     """Seconds and bytes; 0 switches a limit, or the pings, off.
 
-    ``compression``: whether permessage-deflate is agreed to (RFC 7692). ``restart_spread``: seconds over which
-    WebSockets are closed when the worker drains, so that their clients do not come back all at once.
+    ``enabled``: whether there are any; else a handshake is a request like others. ``compression``: whether
+    permessage-deflate is agreed to (RFC 7692). ``restart_spread``: seconds over which WebSockets are closed when the
+    worker drains, so that their clients do not come back all at once.
     """
 
+    enabled: bool = True
     ping_interval: float = 20.0
     ping_timeout: float = 20.0
     close_timeout: float = 10.0

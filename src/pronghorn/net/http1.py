@@ -180,7 +180,7 @@ class Http1(Protocol):
         if context.request_timeout > 0:
             self._request_deadline = self._connection.within(context.request_timeout)
         exchange: Exchange
-        if request.upgrade and request.upgrade == b"websocket":
+        if request.upgrade and request.upgrade == b"websocket" and context.websockets.enabled:
             exchange = WebSocketExchange(context, self._stream, request, self._connection.endpoint)
         else:
             exchange = HttpExchange(context, self._stream, request, self._connection.endpoint)
