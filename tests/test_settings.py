@@ -361,18 +361,18 @@ def test_forwarder_headers_are_for_trusted_peers_only(value: Any, names: set[byt
 @pytest.mark.parametrize(
     ("value", "trusted", "others"),
     [
-        (["127.0.0.1", "::1"], {"127.0.0.1", "::1"}, {"10.0.0.1"}),
-        ("127.0.0.1,::1", {"127.0.0.1", "::1"}, {"10.0.0.1"}),
-        (" 127.0.0.1 , ", {"127.0.0.1"}, {"::1"}),
-        ("*", {"127.0.0.1", "2001:db8::1"}, set()),
-        (["*"], {"127.0.0.1", "2001:db8::1"}, set()),
-        ([], set(), {"127.0.0.1"}),
-        (None, set(), {"127.0.0.1"}),
-        ([ipaddress.ip_network("10.0.0.0/8")], {"10.1.2.3"}, {"11.1.2.3"}),
+        (["127.0.0.1", "::1"], ("127.0.0.1", "::1"), ("10.0.0.1",)),
+        ("127.0.0.1,::1", ("127.0.0.1", "::1"), ("10.0.0.1",)),
+        (" 127.0.0.1 , ", ("127.0.0.1",), ("::1",)),
+        ("*", ("127.0.0.1", "2001:db8::1"), ()),
+        (["*"], ("127.0.0.1", "2001:db8::1"), ()),
+        ([], (), ("127.0.0.1",)),
+        (None, (), ("127.0.0.1",)),
+        ([ipaddress.ip_network("10.0.0.0/8")], ("10.1.2.3",), ("11.1.2.3",)),
     ],
     ids=repr,
 )
-def test_trusted_peers(value: Any, trusted: set[str], others: set[str]) -> None:
+def test_trusted_peers(value: Any, trusted: tuple[str, ...], others: tuple[str, ...]) -> None:
     """A list in some versions, text in others, and networks in 24.1.0."""
     peers = Settings.from_gunicorn(old_config(forwarded_allow_ips=value), Options()).trusted_peers
     assert all(peer in peers for peer in trusted)
