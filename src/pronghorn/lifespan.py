@@ -6,6 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+#: Seconds that the application gets to end once its task is cancelled.
+_CANCELLATION = 0.2
+
 
 class LifespanFailed(RuntimeError):
     """The application could not start, and said so or raised where it must not; the worker must not serve."""
@@ -62,7 +65,7 @@ class Lifespan:
         """End the application's task where shutdown did not."""
         if self._task is not None and not self._task.done():
             self._task.cancel()
-            await asyncio.wait([self._task], timeout=1)
+            await asyncio.wait([self._task], timeout=_CANCELLATION)
 
     async def _run(self) -> None:
         scope = {

@@ -11,7 +11,7 @@ from typing import Any
 from pronghorn.acceptor import Acceptor
 from pronghorn.asgi.context import Context
 from pronghorn.defaultheaders import DefaultHeaders
-from pronghorn.lifespan import Lifespan
+from pronghorn.lifespan import Lifespan, LifespanFailed
 from pronghorn.net.connection import Connection
 from pronghorn.net.http1 import open_http1
 from pronghorn.net.reaper import Reaper
@@ -21,8 +21,6 @@ from pronghorn.scoreboard import Row
 from pronghorn.settings import Settings
 from pronghorn.tls import ServerTls
 
-#: Seconds for lifespan shutdown when the worker was told to quit at once.
-_QUICK_SHUTDOWN = 1.0
 #: Seconds for lifespan shutdown when requests have used up all of graceful_timeout.
 _LEAST_SHUTDOWN = 0.1
 #: Seconds that streams get to end themselves, where graceful_timeout has so many to spare.
@@ -45,14 +43,22 @@ class Budget:
     behind; ``end``: lifespan shutdown is over.
     """
 
-    __slots__ = ("cancel", "end", "give_up", "last_call")
+    __slots__ = ("cancel", "end", "give_up", "graceful", "last_call")
 
     def __init__(self, graceful: float) -> None:
         reserve = max(0.1 * graceful, min(1.0, 0.25 * graceful))
+        self.graceful = graceful
         self.cancel = graceful - reserve
         self.last_call = self.cancel - min(_LAST_CALL, self.cancel / 4)
         self.give_up = graceful - 0.6 * reserve
         self.end = graceful - 0.15 * reserve
+
+    def hurry(self) -> None:
+        """The order is to quit: nobody gets time of his own. Gunicorn sends SIGKILL a second after SIGABRT."""
+        self.last_call = self.cancel = 0.0
+        self.give_up = 0.25
+        self.end = 0.6
+        self.graceful = 1.0
 
 
 class Server:
@@ -112,11 +118,13 @@ class Server:
 
     def stop(self, quick: bool = False) -> None:
         """Stop serving: drain, or with ``quick`` only cancel."""
+        if quick and not self._quitting.done():
+            self._stopped_at = self._loop.time()
+            self._budget.hurry()
+            self._quitting.set_result(None)
         if not self._stopping.done():
             self._stopped_at = self._loop.time()
             self._stopping.set_result(None)
-        if quick and not self._quitting.done():
-            self._quitting.set_result(None)
 
     def retire(self) -> None:
         """Stop because a successor takes over, which the master starts when this process has ended.
@@ -136,9 +144,18 @@ class Server:
             self._loop.call_later(_LOOK, self.retire)
 
     def beat(self) -> None:
-        """The worker's heartbeat."""
+        """The worker's heartbeat, while it serves."""
         if self._row is not None:
             self._row.beat(self._acceptor.load, self.context.requests)
+
+    def exchanges(self) -> list[Any]:
+        """The requests under way. May be called from another thread, for diagnostics."""
+        return [exchange for connection in list(self._reaper.connections) for exchange in connection.exchanges()]
+
+    @property
+    def time_left(self) -> float:
+        """Seconds of graceful_timeout that are left to a server that was told to stop."""
+        return self._left(self._budget.graceful)
 
     def _fail(self, error: BaseException) -> None:
         """Something raised SystemExit or KeyboardInterrupt in the application: the worker ends with it."""
@@ -168,12 +185,15 @@ class Server:
     async def _start_up(self) -> bool:
         """Start the application; False when the order to stop came first, for then nothing is in flight yet."""
         starting = self._loop.create_task(self._lifespan.startup())
-        await asyncio.wait([starting, self._stopping], return_when=asyncio.FIRST_COMPLETED)
+        most = self._settings.timeouts.startup
+        await asyncio.wait([starting, self._stopping], timeout=most or None, return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             starting.result()
             return True
         starting.cancel()
         await self._lifespan.cancel()
+        if not self._stopping.done():
+            raise LifespanFailed(f"it took longer than startup_timeout={most:g}")
         self._log.info("Stopped before the application had started")
         return False
 
@@ -235,23 +255,23 @@ class Server:
         for connection in list(self._reaper.connections):
             connection.drain()
         finished = self._loop.create_task(self._wait_until_finished())
-        await self._wait_for(finished, self._budget.last_call)
+        await self._wait_for(finished, "last_call")
         if not finished.done():
             for connection in list(self._reaper.connections):
                 connection.wind_up()
-            await self._wait_for(finished, self._budget.cancel)
+            await self._wait_for(finished, "cancel")
         if not finished.done():
             self._terminate()
-            await asyncio.wait([finished], timeout=self._left(self._budget.give_up))
+            await self._wait_for(finished, "give_up")
         finished.cancel()
         for connection in list(self._reaper.connections):
             connection.abort()
 
-    async def _wait_for(self, finished: asyncio.Task[None], moment: float) -> None:
-        """Wait for the end of all requests until a moment of the budget, but not when told to quit."""
-        await asyncio.wait(
-            [finished, self._quitting], timeout=self._left(moment), return_when=asyncio.FIRST_COMPLETED
-        )
+    async def _wait_for(self, task: asyncio.Task[None], moment: str) -> None:
+        """Wait for ``task`` until a moment of the budget, which comes sooner once the order is to quit."""
+        while not task.done() and (left := self._left(getattr(self._budget, moment))) > 0:
+            awaited = [task] if self._quitting.done() else [task, self._quitting]
+            await asyncio.wait(awaited, timeout=left, return_when=asyncio.FIRST_COMPLETED)
 
     def _others_take_over(self) -> bool:
         """Whether the backlog can be left to others. Asked after saying that this worker drains: where all do at the
@@ -267,7 +287,8 @@ class Server:
         """The time for draining is over: cancel what still runs."""
         tasks = list(self.context.tasks)
         if tasks:
-            self._log.warning("Cancelling %d request(s) that did not end within graceful_timeout", len(tasks))
+            why = "which the worker does not wait for" if self._quitting.done() else "not ended within graceful_timeout"
+            self._log.warning("Cancelling %d request(s), %s", len(tasks), why)
         for connection in list(self._reaper.connections):
             connection.terminate()
         for task in tasks:
@@ -275,8 +296,8 @@ class Server:
 
     async def _shut_down(self) -> None:
         shutdown = self._loop.create_task(self._lifespan.shutdown())
-        timeout = _QUICK_SHUTDOWN if self._quitting.done() else max(self._left(self._budget.end), _LEAST_SHUTDOWN)
-        await asyncio.wait([shutdown], timeout=timeout)
+        self._budget.end = max(self._budget.end, self._loop.time() - self._stopped_at + _LEAST_SHUTDOWN)
+        await self._wait_for(shutdown, "end")
         if not shutdown.done():
             self._log.warning("ASGI lifespan shutdown did not end in time")
             shutdown.cancel()

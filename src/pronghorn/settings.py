@@ -54,6 +54,8 @@ class Options:
     disconnect_grace_period: float = option(
         -1.0, "between http.disconnect and cancellation; Gunicorn's asgi_disconnect_grace_period unless set", least=-1
     )
+    startup_timeout: float = option(600.0, "for the application's lifespan startup; the server does not start beyond")
+    blocked_loop_warning: float = option(1.0, "that the event loop may be blocked before the log says by what")
     shutdown_delay: float = option(0.0, "to go on serving after SIGTERM, for load balancers that learn late")
     health_path: str = option("", "path that is answered with 503 when the server is about to end; empty for none")
     max_concurrent_requests: int = option(0, "requests that the application gets at once in one worker; more wait")
@@ -129,6 +131,7 @@ class Timeouts:
     body: float
     write: float
     request: float
+    startup: float
     graceful: float
     disconnect_grace_period: float
 
@@ -164,6 +167,7 @@ class Settings:
     date_header: bool
     response_headers: Fields
     eager_tasks: bool
+    blocked_loop_warning: float
     shutdown_delay: float
     health_path: str
     websockets: WebSocketSettings
@@ -181,6 +185,7 @@ class Settings:
                 body=options.body_timeout,
                 write=options.write_timeout,
                 request=options.request_timeout,
+                startup=options.startup_timeout,
                 graceful=float(cfg.graceful_timeout),
                 disconnect_grace_period=float(getattr(cfg, "asgi_disconnect_grace_period", 3)) if grace < 0 else grace,
             ),
@@ -207,6 +212,7 @@ class Settings:
             date_header=options.date_header,
             response_headers=_response_headers(options.response_headers),
             eager_tasks=options.eager_tasks,
+            blocked_loop_warning=options.blocked_loop_warning,
             shutdown_delay=_shutdown_delay(options.shutdown_delay, cfg.graceful_timeout),
             health_path=options.health_path,
             websockets=_websockets(cfg, options),

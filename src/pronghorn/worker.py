@@ -11,7 +11,9 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 from typing import Any
 
@@ -23,18 +25,21 @@ from pronghorn._version import __version__
 from pronghorn.accesslog import AccessLog
 from pronghorn.application import NoAsgiApplication, servable
 from pronghorn.build import compiled
+from pronghorn.errorpage import ErrorPage
 from pronghorn.hooks import RequestHooks
+from pronghorn.leftovers import end_tasks, leave_threads
 from pronghorn.lifespan import LifespanFailed
 from pronghorn.scoreboard import Scoreboard
 from pronghorn.server import Server
 from pronghorn.settings import Options, SettingError, Settings
 from pronghorn.tls import ServerTls
 from pronghorn.uvicornkwargs import apply_kwargs
+from pronghorn.watchdog import Watchdog, requests_under_way, stack_of
 
 #: Seconds between two beats; the arbiter looks about once a second.
 _HEARTBEAT = 0.5
-#: Seconds that threads of the default executor get to finish at the end.
-_EXECUTOR_SHUTDOWN = 2.0
+#: Seconds for what the application left behind, where no time of graceful_timeout is left.
+_LEAST_END = 0.2
 
 
 class AsyncWorker(Worker):
@@ -51,9 +56,13 @@ class AsyncWorker(Worker):
     CONFIG_KWARGS: dict[str, Any] = {}
 
     loop: asyncio.AbstractEventLoop
+    wsgi: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._server: Server | None = None
+        self._watchdog: Watchdog | None = None
+        self._serving = False
+        self._exit_code = 0
         self._nr = 0
         super().__init__(*args, **kwargs)
         # In the master, before the fork. With reuse_port the listeners come after it, and are this worker's alone.
@@ -103,13 +112,24 @@ class AsyncWorker(Worker):
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
         self._settings = settings
         self.loop = _make_loop(settings.loop, self.log)
+        self._executor = ThreadPoolExecutor(thread_name_prefix="asyncio")
+        self.loop.set_default_executor(self._executor)
         asyncio.set_event_loop(self.loop)
         self._booting = beating
         super().init_process()
 
     def load_wsgi(self) -> None:
         """Load the application and, still within the boot, all that may fail without it."""
-        super().load_wsgi()
+        try:
+            self.wsgi = self.app.wsgi()
+        except SyntaxError as error:
+            if not self.cfg.reload:
+                raise
+            self.log.exception("The application cannot be read; it is tried again when the file changes")
+            self.wsgi = ErrorPage(error)
+            if self.reloader is not None:
+                for filename in _files_of(error):
+                    self.reloader.add_extra_file(filename)
         try:
             self.wsgi = servable(self.wsgi, str(getattr(self.app, "app_uri", None) or "The application"))
         except NoAsgiApplication as error:
@@ -130,12 +150,17 @@ class AsyncWorker(Worker):
             self.loop.run_until_complete(self._serve())
         except LifespanFailed as error:
             self.log.error("Application startup failed: %s", error)
-            sys.exit(Arbiter.WORKER_BOOT_ERROR)
+            self._exit_code = Arbiter.WORKER_BOOT_ERROR
+        except (Exception, SystemExit) as error:
+            if self._serving or not self.alive:
+                raise
+            # Gunicorn would start another worker at once, and so on for ever.
+            self.log.exception("Worker could not begin to serve: %s", error or type(error).__name__)
+            self._exit_code = Arbiter.WORKER_BOOT_ERROR
         finally:
-            self._booting.set()
-            if self._row is not None:
-                self._row.free()
-            self._close_loop()
+            self._end()
+        if self._exit_code:
+            sys.exit(self._exit_code)
 
     async def _serve(self) -> None:
         server = Server(
@@ -154,15 +179,24 @@ class AsyncWorker(Worker):
         access_log = AccessLog.of(self.log, self.cfg, self.loop.call_soon)
         hooks = RequestHooks(self, access_log, self.cfg.pre_request, self.cfg.post_request)
         hooks.install(context)
+        self._watchdog = Watchdog(
+            self.log,
+            period=_HEARTBEAT,
+            warn_after=self._settings.blocked_loop_warning,
+            timeout=self.cfg.timeout,
+            exchanges=server.exchanges,
+        )
         self._watch_signals()
         if not self.alive:
             server.stop()
+        self._beat()
         try:
             await server.serve(self._on_ready)
         finally:
             hooks.flush()
 
     def _on_ready(self) -> None:
+        self._serving = True
         self._booting.set()
         loop = type(self.loop).__module__.partition(".")[0]
         self.log.info(
@@ -172,11 +206,20 @@ class AsyncWorker(Worker):
             " over TLS" if self._tls is not None else "",
             loop,
         )
-        self._beat()
+        assert self._watchdog is not None
+        self._watchdog.start()
+        self.notify()
 
     def _beat(self) -> None:
-        """Tell the arbiter that the loop turns; see that the arbiter lives, and whether somebody wants an end."""
-        self.notify()
+        """Tell the arbiter that the loop turns; see that the arbiter lives, and whether somebody wants an end.
+
+        Gunicorn's patience begins with the first ``notify``: an application that takes its time to start, be it in one
+        piece, is not ended for it.
+        """
+        if self._serving:
+            self.notify()
+            if self._watchdog is not None:
+                self._watchdog.beat()
         if self._tls is not None:
             self._tls.check(self.loop.time())
         if self.ppid != os.getppid() and self.alive:
@@ -199,20 +242,23 @@ class AsyncWorker(Worker):
         if self._server is not None:
             self._server.stop(quick)
 
-    def _close_loop(self) -> None:
-        loop = self.loop
+    def _end(self) -> None:
+        """End what the application left, and be heard by the arbiter until then."""
+        self._booting.set()
+        if self._row is not None:
+            self._row.free()
         try:
-            rest = [task for task in asyncio.all_tasks(loop) if not task.done()]
-            for task in rest:
-                task.cancel()
-            if rest:
-                loop.run_until_complete(asyncio.wait(rest, timeout=1))
-            loop.run_until_complete(loop.shutdown_asyncgens())
-            loop.run_until_complete(_shut_down_executor(loop))
+            end_tasks(self.loop, self._executor, self._time_left())
         finally:
+            if self._watchdog is not None:
+                self._watchdog.stop()
             self._ignore_signals()
             asyncio.set_event_loop(None)
-            loop.close()
+            self.loop.close()
+            leave_threads(self.log, self._time_left(), self._exit_code)
+
+    def _time_left(self) -> float:
+        return _LEAST_END if self._server is None else max(self._server.time_left, _LEAST_END)
 
     def _ignore_signals(self) -> None:
         """Nothing is left to stop: a repeated SIGTERM must not kill the process while its last hooks run."""
@@ -255,8 +301,22 @@ class AsyncWorker(Worker):
 
     def handle_abort(self, sig: int, frame: FrameType | None) -> None:
         """SIGABRT, from the arbiter when the heartbeat stopped: say where the loop is stuck, then end with code 1."""
-        self.log.error("Worker was blocked (pid:%s), here:\n%s", self.pid, "".join(traceback.format_stack(frame)))
+        self._exit_code = 1
+        exchanges = [] if self._server is None else self._server.exchanges()
+        self.log.error(
+            "Worker (pid:%s) is told to abort. It is here:\n%s%s",
+            self.pid,
+            stack_of(frame),
+            requests_under_way(exchanges, time.monotonic()),
+        )
+        self._stop(quick=True)
         super().handle_abort(sig, frame)
+
+
+def _files_of(error: SyntaxError) -> set[str]:
+    """The file that cannot be read, and those that wanted it: a change to any may be what mends it."""
+    files = {frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)}
+    return {name for name in files | {error.filename or ""} if os.path.isfile(name)}
 
 
 def _make_loop(kind: str, log: Any) -> asyncio.AbstractEventLoop:
@@ -269,13 +329,6 @@ def _make_loop(kind: str, log: Any) -> asyncio.AbstractEventLoop:
             log.warning("uvloop is not installed: using asyncio's own event loop, which is slower")
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()
-
-
-async def _shut_down_executor(loop: asyncio.AbstractEventLoop) -> None:
-    try:
-        await asyncio.wait_for(loop.shutdown_default_executor(), _EXECUTOR_SHUTDOWN)
-    except asyncio.TimeoutError:
-        pass  # threads that do not end are the application's; the interpreter's exit waits for them
 
 
 def _beat_while_booting(worker: AsyncWorker) -> threading.Event:

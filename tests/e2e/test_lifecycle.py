@@ -272,13 +272,6 @@ class TestReload:
             server.wait_gone([worker], QUICK)
         assert events(server, worker)[-2:] == ["worker_exit", "atexit"]
 
-    @pytest.mark.parametrize("engine", ["poll", "auto"])
-    def test_reload_on_change(self, serve: Serve, engine: str) -> None:
-        server = serve("main:app", source=ANSWER % b"old", reload=True, reload_engine=engine)
-        assert server.get("/").body == b"old"
-        server.write_source(ANSWER % b"a newer one")
-        wait_until(lambda: server.get("/").body == b"a newer one", message="the changed application")
-
     def test_usr2_starts_a_second_master_on_the_same_socket(self, serve: Serve, tmp_path: Path) -> None:
         pidfile = tmp_path / "pid"
         server = serve(pidfile=str(pidfile), config=HOOKS)

@@ -72,8 +72,8 @@ class HttpExchange(Exchange):
     """One request. ``start`` runs the application; the protocol calls the ``on_`` methods as things arrive.
 
     ``request`` Request · ``response`` Response or None · ``status`` int, what the client got · ``stream`` Stream ·
-    ``endpoint`` Endpoint · ``scope`` dict · ``started`` float, seconds of ``time.monotonic`` where the context is
-    timed.
+    ``endpoint`` Endpoint · ``scope`` dict · ``started`` float, seconds of ``time.monotonic``, as of
+    the last sweep where the context is not timed; 0 when it was refused before it started.
     """
 
     __slots__ = (
@@ -136,8 +136,7 @@ class HttpExchange(Exchange):
         context = self._context
         if context.forwarded is not None and self.endpoint.trusted:
             self.endpoint = endpoint_of(self.request, self.endpoint, context)
-        if context.timed:
-            self.started = _monotonic()
+        self.started = _monotonic() if context.timed else context.clock
         try:
             if context.pre_request is not None:
                 context.pre_request(self)

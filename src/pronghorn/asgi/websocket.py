@@ -134,8 +134,7 @@ class WebSocketExchange(Exchange):
         context = self._context
         if context.forwarded is not None and self.endpoint.trusted:
             self.endpoint = endpoint_of(self.request, self.endpoint, context)
-        if context.timed:
-            self.started = _monotonic()
+        self.started = _monotonic() if context.timed else context.clock
         request = self.request
         self._handshake = ws_handshake.read(request.method, request.http_version, request.headers)
         try:

@@ -21,6 +21,7 @@ cdef class Protocol:
     cpdef resume_writing(self)
     cpdef on_deadline(self, double now)
     cpdef double last_call(self) except? -1
+    cpdef tuple exchanges(self)
     cpdef refuse(self, error)
     cpdef drain(self)
     cpdef wind_up(self)
@@ -61,3 +62,5 @@ cdef class Connection:
     cpdef bint has_unread(self) except -1
     cpdef wind_up(self)
     cpdef terminate(self)
+    @cython.locals(protocol=Protocol)
+    cpdef tuple exchanges(self)

@@ -13,6 +13,7 @@ from typing import Any
 
 from pronghorn.asgi.context import Context
 from pronghorn.asgi.scope import endpoint_for
+from pronghorn.asgi.stream import Exchange
 from pronghorn.net.reaper import Reaper
 from pronghorn.wire.errors import ProtocolError
 
@@ -63,6 +64,10 @@ class Protocol:
     def last_call(self) -> float:
         """A deadline that holds whatever the peer does, 0 for none."""
         return 0.0
+
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """The requests under way, for diagnostics. May be called from another thread."""
+        return ()
 
     def refuse(self, error: ProtocolError) -> None:
         """Answer ``error`` in place of whatever the peer asks, and close."""
@@ -316,6 +321,11 @@ class Connection:
             self._protocol.terminate()
         else:
             self.abort()
+
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """The requests under way, for diagnostics. May be called from another thread."""
+        protocol = self._protocol
+        return () if protocol is None else protocol.exchanges()
 
     def peer(self) -> str:
         """The peer as it stands in a log line."""

@@ -264,6 +264,10 @@ class Http1(Protocol):
             self._pump()
         return self._exchange is not None or bool(self._out)
 
+    def exchanges(self) -> tuple[Exchange, ...]:
+        exchange = self._exchange
+        return () if exchange is None else (exchange,)
+
     def consumed(self, size: int) -> None:
         """The application took content: read on when it was reading that waited for it."""
         self._unconsumed -= size

@@ -1,0 +1,72 @@
+"""What an application leaves behind when its worker ends: tasks, generators, threads. Each gets its time, and no more.
+
+An application must not keep a worker alive for ever: after SIGHUP nobody sends SIGKILL, and a thread that never returns
+would keep the interpreter waiting at its exit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Awaitable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+#: Seconds that cancelled tasks, and generators, get at most.
+_CANCELLATION = 1.0
+#: Seconds that the interpreter gets at least, after its last hook, to see threads end.
+_LEAST_EXIT = 0.3
+
+
+def end_tasks(loop: asyncio.AbstractEventLoop, executor: ThreadPoolExecutor, seconds: float) -> None:
+    """Run ``loop`` until what is left of the application has ended, for about ``seconds`` at most."""
+    rest: list[Any] = [task for task in asyncio.all_tasks(loop) if not task.done()]
+    for task in rest:
+        task.cancel()
+    _run(loop, rest, min(seconds, _CANCELLATION))
+    _run(loop, [loop.create_task(loop.shutdown_asyncgens())], min(seconds, _CANCELLATION))
+    _run(loop, [_shut_down(loop, executor)], seconds)
+
+
+def _run(loop: asyncio.AbstractEventLoop, awaited: list[Any], seconds: float) -> None:
+    if awaited:
+        loop.run_until_complete(asyncio.wait(awaited, timeout=seconds))
+
+
+def _shut_down(loop: asyncio.AbstractEventLoop, executor: ThreadPoolExecutor) -> Awaitable[None]:
+    """Return a future that is done when the executor's threads have ended.
+
+    ``loop.shutdown_default_executor`` joins them in the loop's own thread once it is cancelled: it cannot be bounded.
+    """
+    ended: asyncio.Future[None] = loop.create_future()
+
+    def wait() -> None:
+        executor.shutdown()
+        try:
+            loop.call_soon_threadsafe(lambda: None if ended.done() else ended.set_result(None))
+        except RuntimeError:
+            pass  # the loop is closed: nobody waits any more
+
+    threading.Thread(target=wait, name="executor's end", daemon=True).start()
+    return ended
+
+
+def leave_threads(log: Any, seconds: float, exit_code: int) -> None:
+    """End this process about ``seconds`` after the interpreter's exit has begun, if threads keep it from ending.
+
+    Call it when nothing but the exit is left to do. Hooks that run before (``worker_exit``) take what time they need.
+    """
+    threading.Thread(
+        target=_end_process, args=(log, max(seconds, _LEAST_EXIT), exit_code), name="last resort", daemon=True
+    ).start()
+
+
+def _end_process(log: Any, seconds: float, exit_code: int) -> None:
+    threading.main_thread().join()  # returns when the interpreter begins to wait for the other threads
+    time.sleep(seconds)
+    names = [one.name for one in threading.enumerate() if not one.daemon and one is not threading.main_thread()]
+    if names:
+        log.error("Ending without thread(s) that do not end: %s", ", ".join(names))
+        os._exit(exit_code)
