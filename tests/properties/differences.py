@@ -60,8 +60,12 @@ def _fields(reading: Reading, change: Callable[[Fields], Fields]) -> Reading:
 def _without_underscores(reading: Reading, settings: Mapping[str, Any]) -> Reading:
     if settings.get("header_map", "drop") == "dangerous":
         return reading
-    kept = {name.lower().encode() for name in settings.get("forwarder_headers", ())}
-    return _fields(reading, lambda fields: tuple(f for f in fields if b"_" not in f[0] or f[0] in kept))
+    forwarded = {name.lower().encode() for name in settings.get("forwarder_headers", ())}
+
+    def kept(fields: Fields, forwarded: set[bytes]) -> Fields:
+        return tuple(f for f in fields if b"_" not in f[0] or f[0] in forwarded or b"*" in forwarded)
+
+    return replace(reading, fields=kept(reading.fields, forwarded), trailers=kept(reading.trailers, set()))
 
 
 def _host_of_target(reading: Reading, settings: Mapping[str, Any]) -> Reading:

@@ -19,6 +19,11 @@ def table(allowed: frozenset[int], marks: dict[int, int] | None = None) -> bytes
     return bytes(marks.get(byte, 1) if byte in allowed else 0 for byte in range(256))
 
 
+def members(of_table: bytes) -> bytes:
+    """Return the bytes of the class that ``of_table`` describes."""
+    return bytes(byte for byte in range(256) if of_table[byte])
+
+
 #: A method: any token.
 METHOD = table(TOKEN)
 

@@ -21,3 +21,8 @@ class ProtocolError(Exception):
 
     def __str__(self) -> str:
         return self.reason
+
+
+def shown(name: bytes) -> str:
+    """What a peer sent as it may stand in a reason: short and printable."""
+    return repr(name[:40].decode("latin-1"))

@@ -1,8 +1,8 @@
 """What the fields of a request say about its body and its connection: decided once, when the head is complete.
 
 A message that two parsers could read differently is refused (RFC 9112 section 6.3, 11.2). Sources: Host RFC 9112
-section 3.2; Content-Length RFC 9110 section 8.6; Transfer-Encoding RFC 9112 section 6.1; Connection section 9.3;
-Expect RFC 9110 section 10.1.1; TE section 10.1.4; Upgrade section 7.8.
+section 3.2; Content-Type RFC 9110 section 8.3; Content-Length section 8.6; Transfer-Encoding RFC 9112 section 6.1;
+Connection section 9.3; Expect RFC 9110 section 10.1.1; TE section 10.1.4; Upgrade section 7.8.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ def settle(request: Request, authority: bytes | None) -> int:
     upgrade = None
     expect = None
     te = None
+    is_typed = False
+    is_repeated = False
     for name, value in request.headers:
         size = len(name)
         if size == 4:
@@ -42,7 +44,8 @@ def settle(request: Request, authority: bytes | None) -> int:
                 host = value
         elif size == 10:
             if name == b"connection":
-                connection = value if connection is None else connection + b"," + value
+                is_repeated = is_repeated or connection is not None
+                connection = value
         elif size == 14:
             if name == b"content-length":
                 if length is not None:
@@ -50,15 +53,30 @@ def settle(request: Request, authority: bytes | None) -> int:
                 length = value
         elif size == 17:
             if name == b"transfer-encoding":
-                coding = value if coding is None else coding + b"," + value
+                is_repeated = is_repeated or coding is not None
+                coding = value
+        elif size == 12:
+            if name == b"content-type":
+                if is_typed:
+                    raise ProtocolError(400, "More than one Content-Type field")
+                is_typed = True
         elif size == 6:
             if name == b"expect":
-                expect = value if expect is None else expect + b"," + value
+                is_repeated = is_repeated or expect is not None
+                expect = value
         elif size == 7:
             if name == b"upgrade":
-                upgrade = value if upgrade is None else upgrade + b"," + value
+                is_repeated = is_repeated or upgrade is not None
+                upgrade = value
         elif size == 2 and name == b"te":
-            te = value if te is None else te + b"," + value
+            is_repeated = is_repeated or te is not None
+            te = value
+    if is_repeated:
+        connection = _combined(request.headers, b"connection")
+        coding = _combined(request.headers, b"transfer-encoding")
+        expect = _combined(request.headers, b"expect")
+        upgrade = _combined(request.headers, b"upgrade")
+        te = _combined(request.headers, b"te")
     is_1_0 = request.is_1_0
     _settle_host(request, host, authority, is_1_0)
     request.keep_alive = not is_1_0
@@ -75,6 +93,12 @@ def settle(request: Request, authority: bytes | None) -> int:
     if te is not None:
         request.accepts_trailers = b"trailers" in _tokens(te)
     return 0
+
+
+def _combined(headers: list[tuple[bytes, bytes]], name: bytes) -> bytes | None:
+    """The values of all fields of that name as one list (RFC 9110 section 5.3), None without any."""
+    values = [value for key, value in headers if key == name]
+    return b",".join(values) if values else None
 
 
 def _tokens(value: bytes) -> list[bytes]:

@@ -1,8 +1,9 @@
 cimport cython
 
-from pronghorn.wire.request cimport Request
 from pronghorn.wire.http1_framing cimport settle
 from pronghorn.wire.http1_rules cimport Rules
+from pronghorn.wire.read_buffer cimport ReadBuffer
+from pronghorn.wire.request cimport Request
 
 # State, of which _next() and what it calls are the only writers:
 #
@@ -17,7 +18,8 @@ cdef int _REQUEST_LINE, _FIELDS, _LENGTH_BODY, _CHUNK_SIZE, _CHUNK_DATA, _CHUNK_
 cdef int _TAB, _LF, _CR, _SP, _COLON, _QUESTION, _SLASH, _SEMICOLON
 cdef int _UNDERSCORE_MARK, _DECODE_MARK, _TLS_HANDSHAKE
 cdef bytes _METHOD, _PATH, _QUERY, _FIELD_NAME, _FIELD_VALUE, _HEX_VALUE
-cdef dict _METHODS, _NAMES
+cdef bytes _NOTHING, _METHOD_FILLER, _PATH_FILLER, _QUERY_FILLER, _NAME_FILLER, _VALUE_FILLER, _SPACES, _ALL_BUT_LF
+cdef dict _NAMES
 cdef str _CONNECT
 cdef int _MOST_EMPTY_LINES, _MOST_CHUNK_LINE, _MOST_CHUNK_DIGITS
 
@@ -25,15 +27,14 @@ cdef int _MOST_EMPTY_LINES, _MOST_CHUNK_LINE, _MOST_CHUNK_DIGITS
 @cython.final
 cdef class Http1Parser:
     cdef Rules _rules
-    # bytes fed and not consumed: _buffer[_position:]
-    cdef bytes _buffer
-    cdef Py_ssize_t _position
+    cdef ReadBuffer _buffer
     # the message in hand
     cdef int _state
     cdef Py_ssize_t _head_size
     cdef int _empty_lines
     cdef Py_ssize_t _remaining
     cdef bint _dropped
+    cdef object _folds
     cdef bytes _authority
     cdef tuple _error
     # the payload of the last event
@@ -45,11 +46,11 @@ cdef class Http1Parser:
     cpdef Py_ssize_t buffered(self) except -1
     cpdef feed(self, bytes data)
     cpdef bytes take_rest(self)
+    @cython.locals(buffer=ReadBuffer, event=int)
     cpdef int next(self) except -1
 
     cdef int _next(self) except -1
     cdef int _next_chunked(self) except -1
-    cdef int _starve(self) except -1
     cdef _begin_next_message(self)
     cdef int _finish_head(self) except -1
 
@@ -62,23 +63,23 @@ cdef class Http1Parser:
     cdef int _read_request_line(self) except -1
     @cython.locals(data=bytes, buf="const unsigned char*", request=Request)
     cdef Py_ssize_t _read_version(self, Py_ssize_t start, Py_ssize_t line_start) except -1
+    @cython.locals(data=bytes, end="Py_ssize_t")
     cdef Py_ssize_t _read_odd_version(self, Py_ssize_t start, Py_ssize_t line_start) except -1
     cdef int _check_line_limit(self, Py_ssize_t size) except -1
-    cdef int _read_method(self, Request request, bytes raw) except -1
     @cython.locals(data=bytes)
     cdef int _skip_empty_line(self, Py_ssize_t start) except -1
     cdef str _odd_first_byte(self, Py_ssize_t start)
-    cdef int _await_request_line(self, Py_ssize_t start, Py_ssize_t size) except -1
+    cdef int _await_request_line(self, Py_ssize_t start, Py_ssize_t size, bytes filler) except -1
 
     @cython.locals(
         data=bytes, buf="const unsigned char*", names="const unsigned char*", values="const unsigned char*",
         size="Py_ssize_t", start="Py_ssize_t", i="Py_ssize_t", name_end="Py_ssize_t", value_start="Py_ssize_t",
         value_end="Py_ssize_t", most_fields="Py_ssize_t", most_size="Py_ssize_t", marks="unsigned char",
+        filler=bytes,
     )
     cdef int _read_fields(self, list fields) except -1
     cdef int _count_head(self, Py_ssize_t size) except -1
     cdef int _add_field(self, list fields, bytes raw, bytes value, int marks) except -1
-    cdef bint _keeps(self, bytes name) except -1
     @cython.locals(data=bytes, byte=int)
     cdef Py_ssize_t _read_odd_field(self, list fields, Py_ssize_t start, Py_ssize_t name_end) except? -1
     @cython.locals(data=bytes, end="Py_ssize_t")

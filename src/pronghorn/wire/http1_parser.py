@@ -2,20 +2,22 @@
 
 A pull parser: what is not asked for is not parsed, so that whoever reads decides how much is under way. It knows
 nothing of sockets, time or ASGI. Lines are consumed as they complete: what is kept between two reads is at most one
-unfinished line. It is strict; what Gunicorn has a switch for can be allowed through ``Rules``.
+unfinished line, which is not read again until what completes it may have come (``ReadBuffer``). It is strict; what
+Gunicorn has a switch for can be allowed through ``Rules``.
 """
 
 from __future__ import annotations
 
-import re
 from enum import IntEnum
 
 from pronghorn.wire import chars
-from pronghorn.wire.errors import ProtocolError
+from pronghorn.wire.errors import ProtocolError, shown
+from pronghorn.wire.http1_folding import Folds
 from pronghorn.wire.http1_framing import settle
 from pronghorn.wire.http1_rules import Rules
 from pronghorn.wire.http1_target import decoded, read_other_form
 from pronghorn.wire.http1_vocabulary import CHUNK_EXTENSIONS, FORBIDDEN_TRAILERS, METHODS, NAMES
+from pronghorn.wire.read_buffer import ReadBuffer
 from pronghorn.wire.request import Request
 
 
@@ -66,7 +68,15 @@ _QUERY = chars.QUERY
 _FIELD_NAME = chars.FIELD_NAME
 _FIELD_VALUE = chars.FIELD_VALUE
 _HEX_VALUE = chars.HEX_VALUE
-_METHODS = METHODS
+#: What may follow and leave an unfinished line as undecided as it is.
+_NOTHING = b""
+_METHOD_FILLER = chars.members(chars.METHOD)
+_PATH_FILLER = chars.members(chars.PATH)
+_QUERY_FILLER = chars.members(chars.QUERY)
+_NAME_FILLER = chars.members(chars.FIELD_NAME)
+_VALUE_FILLER = chars.members(chars.FIELD_VALUE)
+_SPACES = b" \t"
+_ALL_BUT_LF = bytes(byte for byte in range(256) if byte != _LF)
 _CONNECT = METHODS[b"CONNECT"]
 _NAMES = NAMES
 
@@ -89,8 +99,8 @@ class Http1Parser:
         "_dropped",
         "_empty_lines",
         "_error",
+        "_folds",
         "_head_size",
-        "_position",
         "_remaining",
         "_rules",
         "_state",
@@ -101,13 +111,13 @@ class Http1Parser:
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
-        self._buffer = b""
-        self._position = 0
+        self._buffer: ReadBuffer = ReadBuffer()
         self._state = _REQUEST_LINE
         self._head_size = 0
         self._empty_lines = 0
         self._remaining = 0
         self._dropped = False
+        self._folds: Folds | None = None
         self._authority: bytes | None = None
         self._error: tuple[int, str, tuple[tuple[bytes, bytes], ...]] = (400, "", ())
         self.request: Request = None  # type: ignore[assignment]  # set before any event is returned
@@ -120,36 +130,37 @@ class Http1Parser:
 
     def is_between_messages(self) -> bool:
         """Whether no message has begun: nothing is buffered and the last one is complete."""
-        return self._state == _REQUEST_LINE and self._position == len(self._buffer)
+        return self._state == _REQUEST_LINE and self._buffer.size() == 0
 
     def buffered(self) -> int:
         """Return the number of bytes fed and not consumed yet."""
-        return len(self._buffer) - self._position
+        return self._buffer.size()
 
     def feed(self, data: bytes) -> None:
         """Append ``data``; call ``next`` until it returns NEED_DATA."""
-        if self._position == len(self._buffer):
-            self._buffer = data
-        else:
-            self._buffer = self._buffer[self._position :] + data
-        self._position = 0
+        self._buffer.feed(data)
 
     def take_rest(self) -> bytes:
         """Return what was fed and not consumed: the connection leaves HTTP/1 (RFC 9110 section 7.8)."""
-        rest = self._buffer[self._position :]
-        self._buffer, self._position = b"", 0
-        return rest
+        return self._buffer.take_all()
 
     def next(self) -> int:
         """Return the next ``Event`` as an int. Raises ProtocolError, then the same on every later call."""
+        buffer = self._buffer
+        if buffer.waiting:
+            if buffer.is_undecided():
+                return _NEED_DATA
+            buffer.take_more()
         try:
-            return self._next()
+            event = self._next()
+            while event == _NEED_DATA and buffer.take_more():
+                event = self._next()
+            return event
         except ProtocolError as error:
             self._state = _FAILED
             # Not the exception itself: its traceback refers to this frame, and that to the parser.
             self._error = (error.status, error.reason, error.headers)
-            self._buffer = b""
-            self._position = 0
+            buffer.clear()
             raise
 
     def _next(self) -> int:
@@ -157,11 +168,11 @@ class Http1Parser:
             return self._read_data(_LENGTH_BODY)
         if self._state == _REQUEST_LINE:
             if not self._read_request_line():
-                return self._starve()
+                return _NEED_DATA
             self._state = _FIELDS
         if self._state == _FIELDS:
             if not self._read_fields(self.request.headers):
-                return self._starve()
+                return _NEED_DATA
             return self._finish_head()
         if self._state == _FAILED:
             raise ProtocolError(*self._error)
@@ -173,11 +184,11 @@ class Http1Parser:
                 return self._read_data(_CHUNK_END)
             if self._state == _CHUNK_END:
                 if not self._read_chunk_end():
-                    return self._starve()
+                    return _NEED_DATA
                 self._state = _CHUNK_SIZE
             if self._state == _CHUNK_SIZE:
                 if not self._read_chunk_size():
-                    return self._starve()
+                    return _NEED_DATA
                 if self._remaining:
                     self._state = _CHUNK_DATA
                     continue
@@ -186,16 +197,10 @@ class Http1Parser:
                 self._dropped = False
                 self.trailers = []
             if not self._read_fields(self.trailers):
-                return self._starve()
+                return _NEED_DATA
             self._check_trailers()
             self._begin_next_message()
             return _END
-
-    def _starve(self) -> int:
-        if self._position == len(self._buffer):
-            self._buffer = b""
-            self._position = 0
-        return _NEED_DATA
 
     def _begin_next_message(self) -> None:
         self._state = _REQUEST_LINE
@@ -216,14 +221,14 @@ class Http1Parser:
 
     def _read_request_line(self) -> int:
         """Read a request line (RFC 9112 section 3): 1 when done, 0 when bytes are missing."""
-        data = self._buffer
+        data = self._buffer.data
         buf = data
         size = len(data)
-        start = self._position
+        start = self._buffer.position
         while start < size and (buf[start] == _CR or buf[start] == _LF):
             if not self._skip_empty_line(start):
                 return 0
-            start = self._position
+            start = self._buffer.position
         methods = _METHOD
         paths = _PATH
         queries = _QUERY
@@ -231,7 +236,7 @@ class Http1Parser:
         while i < size and methods[buf[i]]:
             i += 1
         if i == size:
-            return self._await_request_line(start, size)
+            return self._await_request_line(start, size, _METHOD_FILLER)
         if buf[i] != _SP or i == start:
             self._check_line_limit(i - start)
             raise ProtocolError(400, self._odd_first_byte(start))
@@ -249,17 +254,19 @@ class Http1Parser:
                 i += 1
         target_end = i
         self._check_line_limit(i - start)
-        if i < size and buf[i] != _SP:
+        if i == size:
+            return self._await_request_line(start, size, _PATH_FILLER if i == path_end else _QUERY_FILLER)
+        if buf[i] != _SP:
             raise ProtocolError(400, "Invalid character in the request target")
         end = self._read_version(i + 1, start)
         if end == 0:
-            return self._await_request_line(start, size)
+            return self._await_request_line(start, size, _ALL_BUT_LF)
         self._check_line_limit(end - start)
         request = self.request
         if method_end - start == 3 and buf[start] == 71 and buf[start + 1] == 69 and buf[start + 2] == 84:
             request.method = "GET"
         else:
-            self._read_method(request, buf[start:method_end])
+            request.method = self._rules.method(buf[start:method_end])
         request.target = buf[target_start:target_end]
         self._authority = None
         if buf[target_start] == _SLASH and request.method is not _CONNECT:
@@ -274,7 +281,7 @@ class Http1Parser:
                 request.path = request.raw_path.decode("ascii")
         else:
             self._authority = read_other_form(request, request.target)
-        self._position = end + 2
+        self._buffer.position = end + 2
         self._head_size = end + 2 - start
         return 1
 
@@ -289,7 +296,7 @@ class Http1Parser:
 
         Returns the position of the CRLF that ends the line, or 0 when bytes are missing.
         """
-        data = self._buffer
+        data = self._buffer.data
         buf = data
         if (
             len(data) - start >= 10
@@ -313,72 +320,59 @@ class Http1Parser:
         return self._read_odd_version(start, line_start)
 
     def _read_odd_version(self, start: int, line_start: int) -> int:
-        line, newline, _ = self._buffer[start:].partition(b"\n")
-        if not newline:
+        data = self._buffer.data
+        end = data.find(b"\n", start)
+        if end < 0:
             return 0
+        line = data[start:end]
         self._check_line_limit(start + len(line.removesuffix(b"\r")) - line_start)
         if not line.endswith(b"\r"):
             raise ProtocolError(400, "Request line must end in CRLF")
         version = line[:-1]
-        match = re.fullmatch(rb"HTTP/([0-9])\.([0-9])", version)
-        if match is None:
-            raise ProtocolError(400, "Invalid HTTP version")
-        if match[1] != b"1":
-            raise ProtocolError(505, f"HTTP version {version[5:].decode()} is not served here")
-        if not self._rules.permit_unconventional_http_version:
-            raise ProtocolError(400, "Unconventional HTTP version")
+        self._rules.check_version(version)
         self.request = Request()
         return start + len(version)
 
-    def _read_method(self, request: Request, raw: bytes) -> int:
-        name = _METHODS.get(raw)
-        if name is None:
-            if self._rules.casefold_http_method:
-                raw = raw.upper()
-            if not self._rules.permit_unconventional_http_method and (
-                not 3 <= len(raw) <= 20 or b"#" in raw or raw != raw.upper()
-            ):
-                raise ProtocolError(400, "Unconventional method")
-            name = raw.decode("ascii")
-        request.method = name
-        return 0
-
     def _skip_empty_line(self, start: int) -> int:
-        data = self._buffer
+        data = self._buffer.data
         if data[start] == _LF:
             raise ProtocolError(400, "Bare LF before the request line")
         if start + 1 == len(data):
-            self._position = start
-            return 0
+            return self._buffer.wait(_NOTHING, 0)
         if data[start + 1] != _LF:
             raise ProtocolError(400, "Bare CR before the request line")
         self._empty_lines += 1
         if self._empty_lines > _MOST_EMPTY_LINES:
             raise ProtocolError(400, "Too many empty lines before the request line")
-        self._position = start + 2
+        self._buffer.position = start + 2
         return 1
 
     def _odd_first_byte(self, start: int) -> str:
-        if self._buffer[start] == _TLS_HANDSHAKE:
+        if self._buffer.data[start] == _TLS_HANDSHAKE:
             return "TLS handshake on a plain-text port"
         return "Invalid method"
 
-    def _await_request_line(self, start: int, size: int) -> int:
-        self._position = start
-        if size - start > self._rules.limit_request_line + 1:  # a CR of the line's end may be among them
+    def _await_request_line(self, start: int, size: int, filler: bytes) -> int:
+        if start == size:
+            return 0
+        most = self._rules.limit_request_line
+        if filler is _METHOD_FILLER or filler is _ALL_BUT_LF:
+            most += 1  # a CR of the line's end may be among them
+        if size - start > most:
             raise ProtocolError(414, "Request line is too large")
-        return 0
+        return self._buffer.wait(filler, most)
 
     def _read_fields(self, fields: list[tuple[bytes, bytes]]) -> int:
         """Read field lines up to the empty line (RFC 9112 section 5): 1 when done, 0 when bytes are missing."""
-        data = self._buffer
+        data = self._buffer.data
         buf = data
         size = len(data)
-        start = self._position
+        start = self._buffer.position
         names = _FIELD_NAME
         values = _FIELD_VALUE
         most_fields = self._rules.limit_request_fields
         most_size = self._rules.limit_request_field_size
+        filler = _NOTHING
         while start < size:
             i = start
             marks = 0
@@ -386,9 +380,10 @@ class Http1Parser:
                 marks |= names[buf[i]]
                 i += 1
             if i == size:
+                filler = _NAME_FILLER
                 break
             if i - start > most_size:
-                raise ProtocolError(431, f"Field {_shown(data[start:i])} is too large")
+                raise ProtocolError(431, f"Field {shown(data[start:i])} is too large")
             name_end = i
             if buf[i] != _COLON or i == start:
                 if i == start and buf[i] == _CR:
@@ -396,10 +391,14 @@ class Http1Parser:
                         break
                     if buf[i + 1] != _LF:
                         raise ProtocolError(400, "Bare CR in the header section")
-                    self._position = i + 2
+                    self._buffer.position = i + 2
+                    if self._folds is not None:
+                        self._folds.finish()
+                        self._folds = None
                     return self._count_head(i + 2 - start)
                 i = self._read_odd_field(fields, start, name_end)
                 if i == 0:
+                    filler = _ALL_BUT_LF if name_end == start else _SPACES
                     break
                 if i < 0:
                     start = -i
@@ -410,27 +409,32 @@ class Http1Parser:
             value_start = i
             while i < size and values[buf[i]]:
                 i += 1
-            if i == size or (i + 1 == size and buf[i] == _CR):
+            if i == size:
+                filler = _VALUE_FILLER
+                break
+            if i + 1 == size and buf[i] == _CR:
                 break
             if i - start > most_size:
-                raise ProtocolError(431, f"Field {_shown(data[start:name_end])} is too large")
+                raise ProtocolError(431, f"Field {shown(data[start:name_end])} is too large")
             if buf[i] != _CR or buf[i + 1] != _LF:
-                raise ProtocolError(400, f"Invalid character in the value of field {_shown(data[start:name_end])}")
+                raise ProtocolError(400, f"Invalid character in the value of field {shown(data[start:name_end])}")
             value_end = i
             while value_end > value_start and (buf[value_end - 1] == _SP or buf[value_end - 1] == _TAB):
                 value_end -= 1
             i += 2
             if i - start > most_size:
-                raise ProtocolError(431, f"Field {_shown(data[start:name_end])} is too large")
+                raise ProtocolError(431, f"Field {shown(data[start:name_end])} is too large")
             self._count_head(i - start)
             self._add_field(fields, buf[start:name_end], buf[value_start:value_end], marks)
             if len(fields) > most_fields:
                 raise ProtocolError(431, "Too many fields")
             start = i
-        self._position = start
+        self._buffer.position = start
+        if start == size:
+            return 0
         if size - start > most_size + 1:  # of the line's end, CR may be there and LF missing
-            raise ProtocolError(431, f"Field {_shown(data[start : start + 40].partition(b':')[0])} is too large")
-        return 0
+            raise ProtocolError(431, f"Field {shown(data[start : start + 40].partition(b':')[0])} is too large")
+        return self._buffer.wait(filler, most_size if filler is _SPACES else most_size + 1)
 
     def _count_head(self, size: int) -> int:
         self._head_size += size
@@ -443,19 +447,11 @@ class Http1Parser:
         if name is None:
             name = raw.lower()
         self._dropped = False
-        if marks & _UNDERSCORE_MARK and not self._keeps(name):
+        if marks & _UNDERSCORE_MARK and not self._rules.keeps(name, self._state == _TRAILERS):
             self._dropped = True
             return 0
         fields.append((name, value))
         return 0
-
-    def _keeps(self, name: bytes) -> bool:
-        """Whether a name with an underscore stays (Gunicorn's ``header_map`` and ``forwarder_headers``)."""
-        if name in self._rules.forwarder_headers or self._rules.header_map == "dangerous":
-            return True
-        if self._rules.header_map == "refuse":
-            raise ProtocolError(400, f"Field name {_shown(name)} has an underscore")
-        return False
 
     def _read_odd_field(self, fields: list[tuple[bytes, bytes]], start: int, name_end: int) -> int:
         """Judge a line whose name does not end in a colon, with the settings that allow some.
@@ -463,7 +459,7 @@ class Http1Parser:
         Returns the position of the colon to go on from; 0 when bytes are missing; the position of the next line,
         negated, when a folded line was taken in.
         """
-        data = self._buffer
+        data = self._buffer.data
         byte = data[name_end]
         if byte in (_LF, _CR):
             raise ProtocolError(400, "Field line without a colon, or ended by a bare CR or LF")
@@ -474,63 +470,64 @@ class Http1Parser:
             while i < len(data) and data[i] in (_SP, _TAB):
                 i += 1
             if i - start > self._rules.limit_request_field_size:
-                raise ProtocolError(431, f"Field {_shown(data[start:name_end])} is too large")
+                raise ProtocolError(431, f"Field {shown(data[start:name_end])} is too large")
             if i == len(data):
                 return 0
             if data[i] == _COLON:
                 return i
         if byte in (_SP, _TAB):
-            raise ProtocolError(400, f"Whitespace after field name {_shown(data[start:name_end])}")
+            raise ProtocolError(400, f"Whitespace after field name {shown(data[start:name_end])}")
         raise ProtocolError(400, "Invalid character in a field name")
 
     def _unfold(self, fields: list[tuple[bytes, bytes]], start: int) -> int:
         if not self._rules.permit_obsolete_folding:
             raise ProtocolError(400, "Obsolete line folding")
-        data = self._buffer
+        data = self._buffer.data
         end = data.find(b"\n", start)
         if end < 0:
             return 0
         line = data[start : end + 1]
-        held = 0 if self._dropped or not fields else len(fields[-1][0]) + len(fields[-1][1])
+        held = 0
+        if fields and not self._dropped:
+            if self._folds is None:
+                self._folds = Folds(fields)
+            held = self._folds.size()
         if held + len(line) > self._rules.limit_request_field_size:
-            raise ProtocolError(431, f"Field {_shown(data[start:end][:40])} is too large")
-        if not line.endswith(b"\r\n") or not all(_FIELD_VALUE[byte] for byte in line[:-2]):
+            raise ProtocolError(431, f"Field {shown(data[start:end])} is too large")
+        if not line.endswith(b"\r\n") or line.translate(None, _VALUE_FILLER) != b"\r\n":
             raise ProtocolError(400, "Invalid character in a folded field value")
         self._count_head(len(line))
-        if self._dropped:
-            return -(end + 1)
-        if not fields:
-            raise ProtocolError(400, "Folded line without a field to belong to")
-        name, value = fields[-1]
-        value = b" ".join(part for part in (value, line.strip(b" \t\r\n")) if part)
-        fields[-1] = (name, value)
+        if not self._dropped:
+            if self._folds is None:
+                raise ProtocolError(400, "Folded line without a field to belong to")
+            self._folds.add(line)
         return -(end + 1)
 
     def _check_trailers(self) -> int:
         for name, _ in self.trailers:
             if name in FORBIDDEN_TRAILERS:
-                raise ProtocolError(400, f"Field {_shown(name)} must not be a trailer")
+                raise ProtocolError(400, f"Field {shown(name)} must not be a trailer")
         return 0
 
     def _read_data(self, next_state: int) -> int:
         """Hand out what is there of ``_remaining`` bytes; ``next_state`` is where a chunk goes on."""
-        data = self._buffer
+        data = self._buffer.data
         buf = data
-        start = self._position
+        start = self._buffer.position
         size = len(data) - start
         if self._remaining == 0:
             self._begin_next_message()
             self.trailers = []
             return _END
         if size == 0:
-            return self._starve()
+            return _NEED_DATA
         if size > self._remaining:
             size = self._remaining
         if size == len(data):
             self.data = data
         else:
             self.data = buf[start : start + size]
-        self._position = start + size
+        self._buffer.position = start + size
         self._remaining -= size
         if self._remaining == 0 and next_state == _CHUNK_END:
             self._state = _CHUNK_END
@@ -538,10 +535,10 @@ class Http1Parser:
 
     def _read_chunk_size(self) -> int:
         """Read a chunk size line (RFC 9112 section 7.1): 1 when done, 0 when bytes are missing."""
-        data = self._buffer
+        data = self._buffer.data
         buf = data
         size = len(data)
-        start = self._position
+        start = self._buffer.position
         hexes = _HEX_VALUE
         i = start
         value = 0
@@ -551,7 +548,7 @@ class Http1Parser:
             if i - start > _MOST_CHUNK_DIGITS:
                 raise ProtocolError(400, "Chunk size is too large")
         if i == size:
-            return 0
+            return 0 if i == start else self._buffer.wait(_NOTHING, 0)
         if i == start:
             raise ProtocolError(400, "Invalid chunk size")
         if buf[i] != _CR:
@@ -561,17 +558,17 @@ class Http1Parser:
             if (end if end >= 0 else size) - start > _MOST_CHUNK_LINE:
                 raise ProtocolError(400, "Chunk extension is too large")
             if end < 0:
-                return 0
+                return self._buffer.wait(_ALL_BUT_LF, _MOST_CHUNK_LINE)
             if buf[end - 1] != _CR or CHUNK_EXTENSIONS.fullmatch(data, i, end - 1) is None:
                 raise ProtocolError(400, "Invalid chunk extension")
             self._count_extension(end - 1 - i)
             i = end - 1
         elif i + 1 == size:
-            return 0
+            return self._buffer.wait(_NOTHING, 0)
         elif buf[i + 1] != _LF:
             raise ProtocolError(400, "Chunk size must end in CRLF")
         self._remaining = value
-        self._position = i + 2
+        self._buffer.position = i + 2
         return 1
 
     def _count_extension(self, size: int) -> int:
@@ -581,20 +578,15 @@ class Http1Parser:
         return 0
 
     def _read_chunk_end(self) -> int:
-        data = self._buffer
-        start = self._position
+        data = self._buffer.data
+        start = self._buffer.position
         if start == len(data):
             return 0
         if data[start] != _CR:
             raise ProtocolError(400, "Chunk data must end in CRLF")
         if start + 1 == len(data):
-            return 0
+            return self._buffer.wait(_NOTHING, 0)
         if data[start + 1] != _LF:
             raise ProtocolError(400, "Chunk data must end in CRLF")
-        self._position = start + 2
+        self._buffer.position = start + 2
         return 1
-
-
-def _shown(name: bytes) -> str:
-    """A field name as it may stand in a log: short and printable."""
-    return repr(name[:40].decode("latin-1"))

@@ -1,6 +1,9 @@
 cimport cython
 
 
+cdef dict _METHODS
+
+
 @cython.final
 cdef class Rules:
     # limits, in bytes (fields: a count)
@@ -16,3 +19,8 @@ cdef class Rules:
     cdef readonly bint strip_header_spaces
     cdef readonly str header_map
     cdef readonly frozenset forwarder_headers
+    cdef readonly bint forwards_all
+
+    cpdef str method(self, bytes raw)
+    cpdef int check_version(self, bytes version) except -1
+    cpdef bint keeps(self, bytes name, bint in_trailer) except -1

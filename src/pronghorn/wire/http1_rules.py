@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
+from pronghorn.wire.errors import ProtocolError, shown
+from pronghorn.wire.http1_vocabulary import METHODS
+
+_METHODS = METHODS
+_VERSION = re.compile(rb"HTTP/([0-9])\.([0-9])")
 #: Gunicorn's own ceiling for ``limit_request_fields``, and what 0 means there.
 MOST_FIELDS = 32768
 
@@ -12,12 +19,13 @@ class Rules:
     ``limit_request_line``, ``limit_request_field_size``: bytes, 0 for no limit. ``limit_request_fields``: fields, 0 for
     ``MOST_FIELDS``. ``limit_request_head``: bytes of a whole head or trailer section, and a bound to what the others
     leave open. ``header_map``: "drop", "refuse" or "dangerous". ``forwarder_headers``: upper-case names with an
-    underscore that are kept; fill it for trusted peers only.
+    underscore that are kept in a head, "*" for all (``forwards_all``); fill it for trusted peers only.
     """
 
     __slots__ = (
         "casefold_http_method",
         "forwarder_headers",
+        "forwards_all",
         "header_map",
         "limit_request_field_size",
         "limit_request_fields",
@@ -55,3 +63,40 @@ class Rules:
         self.strip_header_spaces = strip_header_spaces
         self.header_map = header_map
         self.forwarder_headers = frozenset(name.lower().encode("latin-1") for name in forwarder_headers)
+        self.forwards_all = "*" in forwarder_headers
+
+    def method(self, raw: bytes) -> str:
+        """Return the method that ``raw``, a token, stands for. Raises ProtocolError 400 for an unconventional one."""
+        name = _METHODS.get(raw)
+        if name is None and self.casefold_http_method:
+            raw = raw.upper()
+            name = _METHODS.get(raw)
+        if name is not None:
+            return name
+        if not self.permit_unconventional_http_method and (
+            not 3 <= len(raw) <= 20 or b"#" in raw or raw != raw.upper()
+        ):
+            raise ProtocolError(400, "Unconventional method")
+        return raw.decode("ascii")
+
+    def check_version(self, version: bytes) -> int:
+        """Raise ProtocolError, 400 or 505, unless ``version``, which is not 1.0 or 1.1, is read as HTTP/1.1."""
+        match = _VERSION.fullmatch(version)
+        if match is None:
+            raise ProtocolError(400, "Invalid HTTP version")
+        if match[1] != b"1":
+            raise ProtocolError(505, f"HTTP version {version[5:].decode()} is not served here")
+        if not self.permit_unconventional_http_version:
+            raise ProtocolError(400, "Unconventional HTTP version")
+        return 0
+
+    def keeps(self, name: bytes, in_trailer: bool) -> bool:
+        """Whether a field with an underscore in its ``name``, in lower case, stays.
+
+        Raises ProtocolError 400 where ``header_map`` refuses. No proxy sets trailers: none is a forwarder's.
+        """
+        if not in_trailer and (self.forwards_all or name in self.forwarder_headers):
+            return True
+        if self.header_map == "refuse":
+            raise ProtocolError(400, f"Field name {shown(name)} has an underscore")
+        return self.header_map == "dangerous"

@@ -1,0 +1,86 @@
+"""Bytes that were fed to a parser and not consumed, at a cost that is linear in their number however they come.
+
+A line of which a byte arrives at a time is neither copied nor looked at again for each: the parser says which bytes
+decide nothing about it (``wait``), and until another one comes, or too many, there is nothing to parse.
+"""
+
+from __future__ import annotations
+
+_NOTHING = b""
+
+
+class ReadBuffer:
+    """``data[position:]`` is to be parsed; what was fed later waits behind it until ``take_more``.
+
+    ``waiting``: the parser has seen all of ``data`` and found nothing complete in it.
+    """
+
+    __slots__ = ("_filler", "_more", "_most", "data", "position", "waiting")
+
+    def __init__(self) -> None:
+        self.data = _NOTHING
+        self.position = 0
+        self.waiting = False
+        self._more = bytearray()
+        self._filler = _NOTHING
+        self._most = 0
+
+    def size(self) -> int:
+        """Return the number of bytes fed and not consumed."""
+        return len(self.data) - self.position + len(self._more)
+
+    def feed(self, data: bytes) -> int:
+        """Append ``data``."""
+        if self.position == len(self.data) and not self._more:
+            self.data = data
+            self.position = 0
+            return 0
+        self._more += data
+        if self._filler and (self.size() > self._most or data.translate(None, self._filler)):
+            self._filler = _NOTHING
+        return 0
+
+    def wait(self, filler: bytes, most: int) -> int:
+        """The line at ``position`` is not complete, and will not be with bytes of ``filler`` alone.
+
+        ``most``: the number of bytes at which the line has to be looked at nevertheless. Returns 0.
+        """
+        self.waiting = True
+        self._filler = filler
+        self._most = most
+        return 0
+
+    def is_undecided(self) -> bool:
+        """Whether nothing came, since ``wait``, that could complete the line or spoil it."""
+        return bool(self._filler) or not self._more
+
+    def take_more(self) -> bool:
+        """Put what waits behind ``data`` there; False when there is nothing. What is consumed is not kept."""
+        if not self._more:
+            if self.position == len(self.data):
+                self.data = _NOTHING
+                self.position = 0
+            return False
+        self.data = b"".join((self.data[self.position :], self._more))
+        self.position = 0
+        self.waiting = False
+        self._filler = _NOTHING
+        self._more = bytearray()
+        return True
+
+    def take_all(self) -> bytes:
+        """Return all that was fed and not consumed, and forget it."""
+        self.take_more()
+        rest = self.data[self.position :]
+        self.clear()
+        return rest
+
+    def clear(self) -> int:
+        """Forget all that was fed."""
+        self.data = _NOTHING
+        self.position = 0
+        self.waiting = False
+        self._filler = _NOTHING
+        if self._more:
+            self._more = bytearray()
+        return 0
