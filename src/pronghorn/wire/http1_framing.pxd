@@ -8,7 +8,7 @@ cdef bytes _PLAIN_HOST
 cdef int _COLON
 
 @cython.locals(
-    name=bytes, value=bytes, size="Py_ssize_t", is_1_0=bint, is_typed=bint, is_repeated=bint,
+    name=bytes, value=bytes, size="Py_ssize_t", is_1_0=bint, is_repeated=bint, content_type=bytes,
     host=bytes, length=bytes, coding=bytes, connection=bytes, upgrade=bytes, expect=bytes, te=bytes,
 )
 cpdef int settle(Request request, bytes authority) except -1

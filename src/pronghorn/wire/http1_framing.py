@@ -26,48 +26,35 @@ def settle(request: Request, authority: bytes | None) -> int:
     ``authority``: the host named by the target, which replaces the Host field (RFC 9112 section 3.2.2), or None.
     Raises ProtocolError 400, 417 or 501.
     """
-    host = None
-    length = None
-    coding = None
-    connection = None
-    upgrade = None
-    expect = None
-    te = None
-    is_typed = False
+    host = length = content_type = None
+    coding = connection = upgrade = expect = te = None
     is_repeated = False
     for name, value in request.headers:
         size = len(name)
-        if size == 4:
-            if name == b"host":
-                if host is not None:
-                    raise ProtocolError(400, "More than one Host field")
-                host = value
-        elif size == 10:
-            if name == b"connection":
-                is_repeated = is_repeated or connection is not None
-                connection = value
-        elif size == 14:
-            if name == b"content-length":
-                if length is not None:
-                    raise ProtocolError(400, "More than one Content-Length field")
-                length = value
-        elif size == 17:
-            if name == b"transfer-encoding":
-                is_repeated = is_repeated or coding is not None
-                coding = value
-        elif size == 12:
-            if name == b"content-type":
-                if is_typed:
-                    raise ProtocolError(400, "More than one Content-Type field")
-                is_typed = True
-        elif size == 6:
-            if name == b"expect":
-                is_repeated = is_repeated or expect is not None
-                expect = value
-        elif size == 7:
-            if name == b"upgrade":
-                is_repeated = is_repeated or upgrade is not None
-                upgrade = value
+        if size == 4 and name == b"host":
+            if host is not None:
+                raise ProtocolError(400, "More than one Host field")
+            host = value
+        elif size == 10 and name == b"connection":
+            is_repeated = is_repeated or connection is not None
+            connection = value
+        elif size == 12 and name == b"content-type":
+            if content_type is not None:
+                raise ProtocolError(400, "More than one Content-Type field")
+            content_type = value
+        elif size == 14 and name == b"content-length":
+            if length is not None:
+                raise ProtocolError(400, "More than one Content-Length field")
+            length = value
+        elif size == 17 and name == b"transfer-encoding":
+            is_repeated = is_repeated or coding is not None
+            coding = value
+        elif size == 6 and name == b"expect":
+            is_repeated = is_repeated or expect is not None
+            expect = value
+        elif size == 7 and name == b"upgrade":
+            is_repeated = is_repeated or upgrade is not None
+            upgrade = value
         elif size == 2 and name == b"te":
             is_repeated = is_repeated or te is not None
             te = value
