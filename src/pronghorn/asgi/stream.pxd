@@ -15,6 +15,7 @@ cdef class Stream:
     cpdef wake_within(self, double seconds)
     cpdef consumed(self, Py_ssize_t size)
     cpdef bint blocked(self) except -1
+    cpdef bint has_unread(self) except -1
     cpdef abort(self)
 
 

@@ -57,6 +57,10 @@ class Stream:
         """Whether the peer reads too slowly: ``Exchange.on_writable`` comes when it has caught up."""
         raise NotImplementedError
 
+    def has_unread(self) -> bool:
+        """Whether the peer has sent what was not read yet: it is alive, though nothing of it was heard."""
+        return False
+
     def abort(self) -> None:
         """End the exchange where it is: HTTP/1 closes the connection, HTTP/2 resets the stream."""
         raise NotImplementedError
@@ -121,6 +125,7 @@ class RecordingStream(Stream):
         super().__init__()
         self.calls: list[tuple[object, ...]] = []
         self.is_blocked = False
+        self.is_unread = False
 
     @property
     def content(self) -> bytes:
@@ -158,6 +163,9 @@ class RecordingStream(Stream):
 
     def blocked(self) -> bool:
         return self.is_blocked
+
+    def has_unread(self) -> bool:
+        return self.is_unread
 
     def abort(self) -> None:
         self.calls.append(("abort",))

@@ -1,9 +1,10 @@
 cimport cython
 
-from pronghorn.asgi.awaitables cimport Done, Failed, Receive
+from pronghorn.asgi.awaitables cimport Done, Failed
 from pronghorn.asgi.context cimport Context
+from pronghorn.asgi.inbox cimport Inbox
 from pronghorn.asgi.scope cimport Endpoint, endpoint_of
-from pronghorn.asgi.stream cimport Exchange, Stream
+from pronghorn.asgi.stream cimport Stream
 from pronghorn.wire.request cimport Request
 from pronghorn.wire.response cimport Response
 from pronghorn.wire.ws_frames cimport FrameParser
@@ -11,7 +12,7 @@ from pronghorn.wire.ws_frames cimport FrameParser
 # State, changed by _set_state:
 #
 #   CONNECTING ─┬─ websocket.accept ──► OPEN ──our close frame──► CLOSING ──the peer's, or time──► CLOSED
-#               │                        └──the peer's close frame, a fault, loss────────────────► CLOSED
+#               │                        └──the peer's close frame, a fault, its end, loss───────► CLOSED
 #               ├─ websocket.http.response.start ──► DENYING ──its last body──► CLOSED
 #               └─ websocket.close, a failure ──► CLOSED
 
@@ -21,8 +22,7 @@ cdef Done _DONE_AWAITABLE
 cdef object _text_frame, _binary_frame, _monotonic
 
 
-cdef class WebSocketExchange(Exchange):
-    cdef Context _context
+cdef class WebSocketExchange(Inbox):
     # the way back, and who is there
     cdef readonly Stream stream
     cdef public Endpoint endpoint
@@ -35,16 +35,14 @@ cdef class WebSocketExchange(Exchange):
     cdef readonly int status
     cdef bint _denial
     cdef readonly double started
-    # frames
+    # frames; bytes that were not taken from the parser's, and whether no more will come
     cdef int _state
     cdef FrameParser _parser
     cdef object _deflater
-    # what the application has not taken
-    cdef object _queue
-    cdef bint _connect_event
-    cdef dict _disconnect_event
     cdef Py_ssize_t _held
-    # keep-alive: when the unanswered ping was sent, and whether anything came since
+    cdef bint _peer_ended
+    # keep-alive: the unanswered ping, when it was sent, and whether anything came since
+    cdef bytes _ping
     cdef double _pinged
     cdef bint _heard
     cdef readonly double latency
@@ -53,29 +51,33 @@ cdef class WebSocketExchange(Exchange):
     cdef bint _observed
     # the application's task, while it runs
     cdef object _task
-    cdef int _told
-    cdef list _waiters
+    cdef bint _cancelling
 
     cpdef _finish(self, task)
+    cdef _end_cancelled(self)
+    cdef _end_returned(self)
     cdef _fail(self, error)
     cdef _end(self, int code, str reason)
     cdef _refuse(self, int status, str reason=*, tuple headers=*)
     cpdef str describe(self)
 
+    cdef _end_of_input(self)
+    cdef _abandon(self)
+    cdef _send_ping(self)
+    cdef _judge_silence(self)
+
     @cython.locals(parser=FrameParser, event=int, held="Py_ssize_t")
-    cdef _read_frames(self)
-    @cython.locals(parser=FrameParser)
-    cdef _take_message(self)
+    cpdef _read_frames(self)
+    @cython.locals(text=str, data=bytes)
+    cdef _take_message(self, FrameParser parser)
+    cdef _take_pong(self, bytes data)
     cdef _take_close(self, int code, str reason)
     cdef _refuse_frame(self, error)
+    @cython.locals(state=int)
+    cdef _close_with(self, int code, str reason, bytes frame)
     cdef _send_close(self, int code, str reason)
     cdef _await_peer(self)
-
-    cpdef receive(self)
-    cpdef bint has_event(self) except -1
-    cpdef dict take_event(self)
-    cdef _wake(self)
-    cdef _queue_disconnect(self, int code, str reason)
+    cdef _put_disconnect(self, int code, str reason)
 
     cpdef send(self, message)
     cdef _send(self, dict message)
@@ -84,6 +86,6 @@ cdef class WebSocketExchange(Exchange):
     cdef _close(self, dict message)
     cdef _deny(self, str kind, dict message)
 
-    cdef _set_state(self, int state)
+    cdef int _set_state(self, int state) except -1
     cdef _observe(self)
     cdef _observe_if_alone(self)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections import deque
 from collections.abc import Coroutine
 from enum import IntEnum
 from typing import Any
@@ -18,9 +17,10 @@ from typing import Any
 from pronghorn.asgi import awaitables
 from pronghorn.asgi.context import Context
 from pronghorn.asgi.errors import ClientDisconnected, EventError, came_of_disconnect, is_disconnect
-from pronghorn.asgi.exchange import MOST_TOLD_AT_ONCE
+from pronghorn.asgi.exchange import CLIENT_CLOSED_REQUEST
+from pronghorn.asgi.inbox import Inbox
 from pronghorn.asgi.scope import Endpoint, endpoint_of, websocket_scope
-from pronghorn.asgi.stream import Exchange, Stream
+from pronghorn.asgi.stream import Stream
 from pronghorn.wire import ws_deflate, ws_frames, ws_handshake
 from pronghorn.wire.errors import ProtocolError
 from pronghorn.wire.request import Request
@@ -56,11 +56,12 @@ _monotonic = time.monotonic
 
 _DEFLATE_RULES = ws_deflate.DeflateRules()
 _RESTART_REASON = "Service restart"
+_PING_SIZE = 4
 
 Event = dict[str, Any]
 
 
-class WebSocketExchange(Exchange):
+class WebSocketExchange(Inbox):
     """One WebSocket. ``start`` runs the application; the protocol calls the ``on_`` methods as things arrive.
 
     ``status`` int: 101, or what the handshake was answered with · ``close_code`` int: how it ended, 0 while it has
@@ -68,22 +69,19 @@ class WebSocketExchange(Exchange):
     """
 
     __slots__ = (
-        "_connect_event",
-        "_context",
+        "_cancelling",
         "_deflater",
         "_denial",
-        "_disconnect_event",
         "_handshake",
         "_heard",
         "_held",
         "_observed",
         "_parser",
+        "_peer_ended",
+        "_ping",
         "_pinged",
-        "_queue",
         "_state",
         "_task",
-        "_told",
-        "_waiters",
         "close_code",
         "endpoint",
         "latency",
@@ -96,7 +94,7 @@ class WebSocketExchange(Exchange):
     )
 
     def __init__(self, context: Context, stream: Stream, request: Request, endpoint: Endpoint) -> None:
-        self.request = request
+        super().__init__(context, request, context.websockets.max_queue)
         self.stream = stream
         self.endpoint = endpoint
         self.logged: Any = None
@@ -106,22 +104,19 @@ class WebSocketExchange(Exchange):
         self.started = 0.0
         self.close_code = 0
         self.latency = 0.0
-        self._context = context
         self._state = _CONNECTING
         self._handshake: Any = None
         self._denial = False
         self._parser: FrameParser | None = None
         self._deflater: Any = None
-        self._queue: deque[Event] = deque()
-        self._connect_event = True
-        self._disconnect_event: Event | None = None
         self._held = 0
+        self._peer_ended = False
         self._heard = False
+        self._ping = b""
         self._pinged = 0.0
-        self._waiters: list[asyncio.Future[None]] | None = None
         self._task: asyncio.Task[Any] | None = None
+        self._cancelling = False
         self._observed = False
-        self._told = 0
 
     @property
     def state(self) -> State:
@@ -141,7 +136,12 @@ class WebSocketExchange(Exchange):
             if context.pre_request is not None:
                 context.pre_request(self)
             self.scope = websocket_scope(request, self.endpoint, context, self._handshake.subprotocols)
-            task = context.create_task(_run(context.app, self.scope, self.receive, self.send))
+            self._put({"type": "websocket.connect"}, 0)
+            coroutine = context.app(self.scope, self.receive, self.send)
+            try:
+                task = context.create_task(coroutine)
+            except TypeError:  # an awaitable that is no coroutine: asyncio takes coroutines only
+                task = context.create_task(_awaited(coroutine))
         except Exception as error:
             self._fail(error)
             return
@@ -156,20 +156,28 @@ class WebSocketExchange(Exchange):
         try:
             error = task.exception()
         except asyncio.CancelledError:
-            self._end(CloseCode.SERVICE_RESTART, _RESTART_REASON)
+            self._end_cancelled()
         else:
             if error is not None:
                 self._fail(error)
-            elif self._state == _CONNECTING:
-                self._context.log.error("ASGI application returned without an answer to %s", self.describe())
-                self._refuse(500)
             else:
-                self._end(CloseCode.NORMAL, "")
+                self._end_returned()
         self._observe()
 
+    def _end_cancelled(self) -> None:
+        if not self._cancelling and self._last is None:
+            self._context.log.error("ASGI application cancelled itself in %s", self.describe())
+        self._end(CloseCode.SERVICE_RESTART if self._cancelling else CloseCode.INTERNAL_ERROR, "")
+
+    def _end_returned(self) -> None:
+        if self._state <= _DENYING and self._last is None:
+            what = "an answer" if self._state == _CONNECTING else "the end of its answer"
+            self._context.log.error("ASGI application returned without %s to %s", what, self.describe())
+        self._end(CloseCode.NORMAL, "")
+
     def _fail(self, error: BaseException) -> None:
-        gone = self._state >= _CLOSING
-        if not (is_disconnect(error) or (gone and came_of_disconnect(error))):
+        gone = self._state >= _CLOSING or self._last is not None
+        if not (is_disconnect(error) or (gone and (came_of_disconnect(error) or _tells_disconnect(error)))):
             self._context.log.error(
                 "Exception in ASGI application, %s", self.describe(), exc_info=(type(error), error, error.__traceback__)
             )
@@ -178,8 +186,8 @@ class WebSocketExchange(Exchange):
 
     def _end(self, code: int, reason: str) -> None:
         """Nobody is left to speak to the peer: close, or answer the handshake with an error."""
-        if self._state == _CONNECTING:
-            self._refuse(500)
+        if self._state == _CONNECTING or (self._state == _DENYING and not self._denial):
+            self._refuse(503 if self._cancelling else 500)
         elif self._state == _DENYING:
             self._set_state(_CLOSED)
             self.stream.abort()
@@ -191,13 +199,14 @@ class WebSocketExchange(Exchange):
         self.response = Response(status, [(b"content-type", b"text/plain; charset=utf-8"), *headers])
         self.status = status
         self._set_state(_CLOSED)
-        self._queue_disconnect(CloseCode.ABNORMAL, "")
+        self._put_disconnect(CloseCode.ABNORMAL, "")
         self.stream.send_head(self.response, (reason or _PHRASES.get(status, "Error")).encode() + b"\n", True)
         self._observe()
 
     def cancel(self) -> None:
         """Close and cancel: the time for draining is over."""
-        self._end(CloseCode.SERVICE_RESTART, _RESTART_REASON)
+        self._cancelling = True
+        self._restart()
         if self._task is not None:
             self._task.cancel()
         else:
@@ -212,21 +221,33 @@ class WebSocketExchange(Exchange):
     def on_data(self, data: bytes) -> None:
         self._heard = True
         self._held += len(data)
-        if self._parser is not None:
-            self._parser.feed(data)
+        parser = self._parser
+        if parser is not None:
+            parser.feed(data)
             self._read_frames()
 
     def on_end(self, trailers: list[tuple[bytes, bytes]]) -> None:
         """A handshake has no content."""
 
     def on_disconnect(self, lost: bool) -> None:
-        if self._state < _CLOSED:
-            self._queue_disconnect(CloseCode.ABNORMAL, "")
-            opened = self._state >= _OPEN
+        """Messages that came before are still the application's, if it takes them."""
+        self._peer_ended = True
+        if lost:
             self._set_state(_CLOSED)
-            if opened and not lost:
-                self.stream.send_data(b"", True)
+            if not self.close_code:
+                self.close_code = int(CloseCode.ABNORMAL)
+        # A handshake is answered although the peer has ended its side; then its frames end at once.
+        if self._state >= _OPEN and not self._held:
+            self._end_of_input()
         self._observe_if_alone()
+
+    def _end_of_input(self) -> None:
+        """All that the peer sent was taken, and it sends nothing more."""
+        self._put_disconnect(CloseCode.ABNORMAL, "")
+        self._parser = None
+        if self._state != _CLOSED:
+            self._set_state(_CLOSED)
+            self.stream.send_data(b"", True)
 
     def on_fault(self, error: ProtocolError) -> None:
         if self._state == _CONNECTING:
@@ -241,24 +262,35 @@ class WebSocketExchange(Exchange):
     def on_timeout(self) -> None:
         """A ping is due, its answer is, or the closing handshake's."""
         if self._state == _CLOSING:
-            self._set_state(_CLOSED)
-            self.stream.abort()
-            self._observe_if_alone()
+            self._abandon()
         elif self._state == _OPEN:
-            if self._pinged and not self._heard:
-                self._context.log.info("%s closed: no answer to a ping", self.describe())
-                self._send_close(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
-                self._queue_disconnect(CloseCode.ABNORMAL, "")
-                self._set_state(_CLOSED)
-                self.stream.abort()
-            elif self._pinged:
-                self._pinged = 0.0
-                self._await_peer()
+            if self._pinged and self._context.websockets.ping_timeout:
+                self._judge_silence()
             else:
-                self._heard = False
-                self._pinged = _monotonic()
-                self.stream.send_data(ws_frames.ping(), False)
-                self._await_peer()
+                self._send_ping()
+
+    def _abandon(self) -> None:
+        """The peer does not answer: wait for it no longer."""
+        self._set_state(_CLOSED)
+        self.stream.abort()
+        self._observe_if_alone()
+
+    def _send_ping(self) -> None:
+        self._heard = False
+        self._pinged = _monotonic()
+        self._ping = random.randbytes(_PING_SIZE)  # noqa: S311  # no secret
+        self.stream.send_data(ws_frames.ping(self._ping), False)
+        self._await_peer()
+
+    def _judge_silence(self) -> None:
+        """Any sign of life will do, also one that waits here because the application or this loop is slow."""
+        if self._heard or self._held or self.stream.has_unread():
+            self._pinged = 0.0
+            self._await_peer()
+            return
+        self._context.log.info("%s closed with 1011: no answer to a ping", self.describe())
+        self._send_close(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
+        self._abandon()
 
     def on_drain(self) -> None:
         """Close with 1012, at some moment of the spread, lest all clients come back at once."""
@@ -272,30 +304,35 @@ class WebSocketExchange(Exchange):
 
     def _restart(self) -> None:
         if self._state == _OPEN:
-            self._queue_disconnect(CloseCode.SERVICE_RESTART, _RESTART_REASON)
             self._send_close(CloseCode.SERVICE_RESTART, _RESTART_REASON)
 
     # -- frames -----------------------------------------------------------------------------------------------------
 
+    def make_room(self) -> None:
+        if self._held:
+            self._read_frames()
+
     def _read_frames(self) -> None:
         """Take frames from the parser while the application keeps up with them."""
         parser = self._parser
+        if parser is None:
+            return
         try:
-            while self._state < _CLOSED and len(self._queue) < self._context.websockets.max_queue:
-                event = parser.next()  # type: ignore[union-attr]  # it came with the tunnel
+            # Once we have sent our close frame the peer's is all that is wanted, whatever the application does.
+            while self._state == _CLOSING or not self._is_full():
+                event = parser.next()
                 if event == _NEED_DATA:
                     break
                 if event == _MESSAGE:
-                    self._take_message()
+                    self._take_message(parser)
                 elif event == _PING:
                     if self._state == _OPEN and not self.stream.blocked():
                         # Of pings that pile up behind a peer that does not read, the last is enough (section 5.5.3).
-                        self.stream.send_data(ws_frames.pong(parser.data), False)  # type: ignore[union-attr]
+                        self.stream.send_data(ws_frames.pong(parser.data), False)
                 elif event == _PONG:
-                    if self._pinged:
-                        self.latency = _monotonic() - self._pinged
+                    self._take_pong(parser.data)
                 else:
-                    self._take_close(parser.close_code, parser.close_reason)  # type: ignore[union-attr]
+                    self._take_close(parser.close_code, parser.close_reason)
             else:
                 return  # the rest waits, and with it the peer
         except FrameError as error:
@@ -303,47 +340,56 @@ class WebSocketExchange(Exchange):
         held = self._held
         self._held = 0
         self.stream.consumed(held)
+        if self._peer_ended:
+            self._end_of_input()
 
-    def _take_message(self) -> None:
-        if self._state != _OPEN:
-            return
-        parser = self._parser
-        if parser is None:
+    def _take_message(self, parser: FrameParser) -> None:
+        if self._state == _CLOSING:
             return
         if parser.is_text:
-            self._queue.append({"type": "websocket.receive", "text": parser.text})
+            text = parser.text
+            self._put({"type": "websocket.receive", "text": text}, len(text))
         else:
-            self._queue.append({"type": "websocket.receive", "bytes": parser.data})
-        if self._waiters is not None:
-            self._wake()
+            data = parser.data
+            self._put({"type": "websocket.receive", "bytes": data}, len(data))
+
+    def _take_pong(self, data: bytes) -> None:
+        if self._pinged and data == self._ping:
+            self.latency = _monotonic() - self._pinged
+            self._pinged = 0.0
+            self._await_peer()
 
     def _take_close(self, code: int, reason: str) -> None:
         """The peer's close frame: answer it if it is the first, and end (RFC 6455 section 5.5.1)."""
-        if self._state == _OPEN:
-            self._queue_disconnect(code, reason)
+        if self._state != _CLOSING:
             self.close_code = code
-            self.stream.send_data(ws_frames.close(None if code == CloseCode.NO_STATUS else code), False)
-        self._set_state(_CLOSED)
-        self.stream.send_data(b"", True)
-        self._observe_if_alone()
+        self._close_with(code, reason, ws_frames.close(None if code == CloseCode.NO_STATUS else code))
 
     def _refuse_frame(self, error: FrameError) -> None:
         self._context.log.info("%s closed with %d: %s", self.describe(), error.code, error.reason)
-        if self._state == _OPEN:
-            self._queue_disconnect(error.code, error.reason)
+        if self._state != _CLOSING:
             self.close_code = error.code
-            self.stream.send_data(ws_frames.close(error.code, error.reason[:120]), False)
+        self._close_with(error.code, error.reason, ws_frames.close(error.code, error.reason))
+
+    def _close_with(self, code: int, reason: str, frame: bytes) -> None:
+        """End with the last frame, unless one was sent already or cannot be sent."""
+        state = self._state
+        self._parser = None
         self._set_state(_CLOSED)
-        self.stream.send_data(b"", True)
+        self._put_disconnect(code, reason)
+        if state != _CLOSED:
+            self.stream.send_data(frame if state == _OPEN else b"", True)
         self._observe_if_alone()
 
     def _send_close(self, code: int, reason: str) -> None:
         """Begin the closing handshake."""
-        self.close_code = code
+        self.close_code = int(code)
         self._set_state(_CLOSING)
-        self._queue_disconnect(code, reason)
+        self._put_disconnect(code, reason)
         self.stream.send_data(ws_frames.close(code, reason), False)
         self._await_peer()
+        if self._held:
+            self._read_frames()
 
     def _await_peer(self) -> None:
         """Ask to be woken when the peer should have done something."""
@@ -351,83 +397,35 @@ class WebSocketExchange(Exchange):
         if self._state == _CLOSING:
             self.stream.wake_within(settings.close_timeout)
         elif self._state == _OPEN:
-            if self._pinged:
-                self.stream.wake_within(settings.ping_timeout)
-            else:
-                self.stream.wake_within(settings.ping_interval)
+            waits = self._pinged and settings.ping_timeout
+            self.stream.wake_within(settings.ping_timeout if waits else settings.ping_interval)
 
-    # -- receive ----------------------------------------------------------------------------------------------------
-
-    def receive(self) -> Coroutine[Any, Any, Event]:
-        """ASGI ``receive``: websocket.connect, then messages, then websocket.disconnect."""
-        if self.has_event():
-            return awaitables.Receive(self)
-        return self.wait_for_event()
-
-    def has_event(self) -> bool:
-        """Whether ``take_event`` has something to return that the application has not seen."""
-        return self._connect_event or bool(self._queue)
-
-    def take_event(self) -> Event:
-        """Return the next event; room in the queue lets the peer go on."""
-        if self._connect_event:
-            self._connect_event = False
-            return {"type": "websocket.connect"}
-        event = self._queue.popleft()
-        if self._held and len(self._queue) < self._context.websockets.max_queue:
-            self._read_frames()
-        return event
-
-    async def wait_for_event(self) -> Event:
-        """Wait for a message, or the end."""
-        while not self.has_event():
-            if self._disconnect_event is not None:
-                # As for HTTP: at once, unless it is asked for again and again.
-                self._told += 1
-                if self._told > MOST_TOLD_AT_ONCE:
-                    await asyncio.sleep(0)
-                return self._disconnect_event.copy()
-            else:
-                await self._wait()
-        return self.take_event()
-
-    async def _wait(self) -> None:
-        waiter: asyncio.Future[None] = self._context.loop.create_future()
-        if self._waiters is None:
-            self._waiters = []
-        self._waiters.append(waiter)
-        await waiter
-
-    def _wake(self) -> None:
-        waiters = self._waiters
-        self._waiters = None
-        if waiters is not None:
-            for waiter in waiters:
-                if not waiter.done():
-                    waiter.set_result(None)
-
-    def _queue_disconnect(self, code: int, reason: str) -> None:
-        if self._disconnect_event is None:
-            self._disconnect_event = {"type": "websocket.disconnect", "code": int(code), "reason": reason}
+    def _put_disconnect(self, code: int, reason: str) -> None:
+        if self._last is None:
             if not self.close_code:
                 self.close_code = int(code)
-            self._wake()
+            self._put_last({"type": "websocket.disconnect", "code": int(code), "reason": reason})
 
     # -- send -------------------------------------------------------------------------------------------------------
 
     def send(self, message: Event) -> Coroutine[Any, Any, None]:
         """ASGI ``send``. The event is handled at once; what is awaited is the error, or the peer's catching up."""
         try:
-            self._send(message if type(message) is dict else dict(message))
+            self._send(message if type(message) is dict else _as_dict(message))
         except Exception as error:
-            return awaitables.Failed(error)
-        if self._state == _OPEN and self.stream.blocked():
+            return awaitables.Failed(error) if self.ends_at_once() else _fail_later(error)
+        if (self._state == _OPEN or self._state == _DENYING) and self.stream.blocked():
             return self._wait_until_writable()
         return _DONE_AWAITABLE
 
     async def _wait_until_writable(self) -> None:
-        while self._state == _OPEN and self.stream.blocked():
-            await self._wait()
+        while (self._state == _OPEN or self._state == _DENYING) and self.stream.blocked():
+            waiter = self.wait()
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                self.forget(waiter)
+                raise
         if self._state == _CLOSED:
             raise ClientDisconnected
 
@@ -459,7 +457,7 @@ class WebSocketExchange(Exchange):
             self.stream.send_data(_binary_frame(data, self._deflater), False)
         else:
             if type(text) is not str:
-                raise EventError(f"websocket.send: 'text' must be str, not {type(text).__name__}")
+                text = _as_str(text)
             self.stream.send_data(_text_frame(text, self._deflater), False)
 
     def _accept(self, message: Event) -> None:
@@ -485,6 +483,8 @@ class WebSocketExchange(Exchange):
         self._set_state(_OPEN)
         self.stream.open_tunnel(headers)
         self._await_peer()
+        if self._peer_ended:
+            self._context.loop.call_soon(self._read_frames)  # behind what came with the handshake
         if self._context.draining:
             self.on_drain()
 
@@ -496,7 +496,9 @@ class WebSocketExchange(Exchange):
             raise EventError("websocket.close sent after websocket.http.response.start")
         if self._state != _OPEN:
             raise ClientDisconnected
-        code = message.get("code", 1000)
+        code = message.get("code")
+        if code is None:
+            code = 1000
         reason = message.get("reason") or ""
         try:
             ws_frames.close(code, reason)
@@ -526,30 +528,30 @@ class WebSocketExchange(Exchange):
         data = message.get("body", b"")
         if type(data) is not bytes:
             data = _as_bytes(data)
-        more = bool(message.get("more_body"))
-        if not more:
-            self._set_state(_CLOSED)
-            self._queue_disconnect(CloseCode.ABNORMAL, "")
+        end = not message.get("more_body")
         if self._denial:
-            self.stream.send_data(data, not more)
+            self.stream.send_data(data, end)
         else:
             self._denial = True
-            self.stream.send_head(self.response, data, not more)
-        if not more:
+            self.stream.send_head(self.response, data, end)
+        if end:
+            self._set_state(_CLOSED)
+            self._put_disconnect(CloseCode.ABNORMAL, "")
             self._observe()
 
     # -- states and observation -------------------------------------------------------------------------------------
 
     def _set_state(self, state: int) -> None:
         self._state = state
-        if self._waiters is not None:
-            self._wake()
+        self._wake()
 
     def _observe(self) -> None:
         """Tell the observer, once, when the WebSocket has ended or was refused."""
         observer = self._context.observer
         if observer is not None and not self._observed:
             self._observed = True
+            if self.status == 0:
+                self.status = CLIENT_CLOSED_REQUEST
             observer(self)
 
     def _observe_if_alone(self) -> None:
@@ -567,6 +569,32 @@ def _as_bytes(data: object) -> bytes:
     raise EventError(f"'bytes' and 'body' must be bytes, not {type(data).__name__}")
 
 
-async def _run(app: Any, scope: Any, receive: Any, send: Any) -> None:
-    """Run the application, whatever kind of awaitable it returns, in a task of its own."""
-    await app(scope, receive, send)
+def _as_str(text: object) -> str:
+    """Text of a subclass, which templates return to mark it as safe, as plain text."""
+    if isinstance(text, str):
+        return str.__str__(text)
+    raise EventError(f"websocket.send: 'text' must be str, not {type(text).__name__}")
+
+
+def _as_dict(message: Any) -> Event:
+    """An event that came as another kind of mapping."""
+    try:
+        return dict(message)
+    except (TypeError, ValueError):
+        raise EventError(f"An event must be a dict, not {message!r:.100}") from None
+
+
+def _tells_disconnect(error: BaseException) -> bool:
+    """Whether ``error`` is how a framework hands on websocket.disconnect: Starlette's and Litestar's name for it."""
+    return type(error).__name__ == "WebSocketDisconnect"
+
+
+async def _fail_later(error: Exception) -> None:
+    """Fail after a turn of the loop, lest an application that sends on and on, whatever happens, stop the worker."""
+    await asyncio.sleep(0)
+    raise error
+
+
+async def _awaited(result: Any) -> None:
+    """Run an application whose call returned an awaitable that is not a coroutine."""
+    await result

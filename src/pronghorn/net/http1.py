@@ -559,6 +559,9 @@ class Http1Stream(Stream):
     def blocked(self) -> bool:
         return not self._http._connection.writable
 
+    def has_unread(self) -> bool:
+        return self._http._connection.has_unread()
+
     def abort(self) -> None:
         if self._http._exchange is not None:
             self._http.abort()
