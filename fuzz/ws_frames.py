@@ -11,19 +11,11 @@ code that may stand in a close frame.
 
 from __future__ import annotations
 
-import argparse
 import random
-import sys
-import time
-from pathlib import Path
 
-ATHERIS = "--atheris" in sys.argv
-if ATHERIS:
-    import atheris
+import driver
 
-    with atheris.instrument_imports(include=["pronghorn.wire"]):
-        from pronghorn.wire import ws_frames
-else:
+with driver.instrumented():
     from pronghorn.wire import ws_frames
 
 MAX_SIZE = 5000
@@ -95,39 +87,5 @@ def random_input(rng: random.Random) -> bytes:
     return bytes(data)
 
 
-def run(seconds: float, seed: int) -> None:
-    deadline = time.monotonic() + seconds
-    count = 0
-    while time.monotonic() < deadline:
-        data = random_input(random.Random(f"{seed}/{count}"))
-        count += 1
-        try:
-            test_one_input(data)
-        except BaseException:
-            finding = Path(f"fuzz-ws-frames-{seed}-{count}.bin")
-            finding.write_bytes(data)
-            print(f"a finding: {finding}, for --replay")
-            raise
-    print(f"{count} inputs, seed {seed}, {ws_frames.__file__}: no failure")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--replay", type=Path, metavar="FILE", help="only test the input in this file")
-    parser.add_argument("--atheris", action="store_true", help="guided by coverage; other arguments go to libFuzzer")
-    options, rest = parser.parse_known_args()
-    if options.replay:
-        test_one_input(options.replay.read_bytes())
-    elif options.atheris:
-        atheris.Setup([sys.argv[0], f"-max_total_time={options.seconds:.0f}", *rest], test_one_input)
-        atheris.Fuzz()
-    elif rest:
-        parser.error(f"unknown arguments: {rest}")
-    else:
-        run(options.seconds, options.seed)
-
-
 if __name__ == "__main__":
-    main()
+    driver.main("ws-frames", test_one_input, random_input, ws_frames.__file__)
