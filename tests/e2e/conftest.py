@@ -50,6 +50,13 @@ def server(
         yield running
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have the JUnit report name the promise that a test is about; ``tests/compare_workers.py`` reads it."""
+    for item in items:
+        for mark in item.iter_markers("promise"):
+            item.user_properties.append(("promise", mark.args[0]))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
     """Show the log of every live server with a failure."""

@@ -57,6 +57,7 @@ class GunicornServer:
     config_file    a configuration file to use instead of the written one; ``settings`` must then be empty
     args           further command line arguments, before the application
     environment    further environment variables; None removes one
+    prologue       Python text that runs in the master before Gunicorn
     ready          wait on entering until every worker's event loop accepts
     settings       Gunicorn settings by name, over the defaults of this module
 
@@ -78,6 +79,7 @@ class GunicornServer:
         args: Sequence[str] = (),
         environment: Mapping[str, str | None] | None = None,
         pass_fds: Sequence[int] = (),
+        prologue: str = "",
         ready: bool = True,
         **settings: Any,
     ) -> None:
@@ -87,6 +89,7 @@ class GunicornServer:
         self.worker_class = worker_class
         self.args = list(args)
         self.pass_fds = tuple(pass_fds)
+        self.prologue = prologue
         self.ready = ready
         self.log_file = directory / "server.log"
         self.trace_file = directory / "trace"
@@ -141,7 +144,7 @@ class GunicornServer:
     def start(self) -> None:
         """Start the master; with ``ready`` wait until it serves."""
         launcher = self.directory / "gunicorn"
-        launcher.write_text(_LAUNCHER)
+        launcher.write_text(self.prologue + _LAUNCHER)
         options = ["-c", str(self.config_file), "-k", self.worker_class, *self.args]
         command = [sys.executable, str(launcher), *options, self.app]
         with self.log_file.open("ab") as log:
