@@ -217,6 +217,7 @@ class Environ(dict[str, Any]):
     It holds what a WSGI worker's has but for the streams, and under their own names the entries of the scope's
     ``state``: what an application notes there (``request.state.user = ...`` in Starlette) can stand in a log line,
     ``%({user}e)s``.
+    Of a WebSocket it also holds ``websocket.close_code``, an int (RFC 6455 section 7.4).
     """
 
     __slots__ = ("_exchange",)
@@ -229,6 +230,9 @@ class Environ(dict[str, Any]):
     def _fill(self) -> None:
         exchange, self._exchange = self._exchange, None
         super().update(cgi_environ(exchange.request, exchange.endpoint))
+        close_code = getattr(exchange, "close_code", 0)
+        if close_code and exchange.status == _SWITCHING_PROTOCOLS:
+            super().__setitem__("websocket.close_code", close_code)
         scope = exchange.scope
         state = scope.get("state") if type(scope) is dict else None
         if isinstance(state, dict):
