@@ -168,6 +168,49 @@ class TestKeptConnections:
             client.assert_closed()
 
 
+#: At a gate, then in a moment in which the loop reads nothing, then 4 MB.
+LARGE = """
+import asyncio
+import time
+from tests.e2e.apps.bare import GATE_DIRECTORY
+from tests.e2e.apps.trace import trace
+
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    trace("at gate")
+    while not (GATE_DIRECTORY / "gate").exists():
+        await asyncio.sleep(0.02)
+    trace("blocking")
+    time.sleep(0.5)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4000000")]})
+    await send({"type": "http.response.body", "body": b"x" * 4_000_000})
+"""
+
+
+class TestUnreadBytes:
+    """A socket that is closed with unread bytes is reset, and what was sent but not yet read is gone."""
+
+    @pytest.mark.parametrize("reason", ["drain", "max_requests", "keepalive"])
+    def test_do_not_cut_the_last_response(self, serve: Serve, reason: str) -> None:
+        settings = {"max_requests": {"max_requests": 1}, "keepalive": {"keepalive": 0}}.get(reason, {})
+        server = serve("main:app", source=LARGE, graceful_timeout=GRACEFUL, **settings)
+        worker = only_worker(server)
+        with server.connect() as client:
+            client.send(request_bytes("GET", "/first"))
+            server.wait_trace("at gate")
+            if reason == "drain":
+                server.signal(signal.SIGTERM)
+                wait_until(lambda: not is_accepting(worker), QUICK, "the worker stops accepting")
+            (server.directory / "gate").touch()
+            server.wait_trace("blocking")
+            client.send(request_bytes("GET", "/second"))
+            time.sleep(1.0)  # for the server to close: a reset, if there is one, comes before the client reads
+            response = client.read_response()
+            assert len(response.body) == 4_000_000
+            assert "close" in response.connection
+            client.assert_closed()
+
+
 class TestSuccession:
     def test_old_workers_serve_until_new_ones_are_up(self, serve: Serve) -> None:
         server = served_on_demand(serve)

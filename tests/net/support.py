@@ -236,6 +236,13 @@ class Wire:
         assert len(answers) == count
         return answers
 
+    async def ended(self) -> None:
+        """Wait for the end of what the server sends, and end as well, as a client does."""
+        await until(lambda: self.closed or self.transport.eof_written, "the end")
+        if not self.closed:
+            self.send_eof()
+        await until(lambda: not self.reaper.connections, "the close")
+
     def advance(self, seconds: float) -> None:
         """Let ``seconds`` pass and sweep once."""
         self.reaper.sweep(self.context.clock + seconds)

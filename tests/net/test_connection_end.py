@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -117,6 +118,49 @@ async def test_what_arrives_after_the_end_is_dropped(state: State) -> None:
     bench.connection.data_received(b"late")
     assert bench.connection.eof_received() is False
     assert bench.told == []
+
+
+# -- idle ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.setblocking(False)
+        yield ours, theirs
+
+
+@in_loop
+async def test_an_idle_peer_learns_of_the_end_at_once(pair: tuple[socket.socket, socket.socket]) -> None:
+    """What it sends before it knows is lost, and the transport takes until the loop's next turn."""
+    ours, theirs = pair
+    bench = Bench(extra={"socket": ours})
+    assert bench.connection.close_idle()
+    assert theirs.recv(1) == b""
+    assert bench.transport.calls == ["close"]
+
+
+@in_loop
+async def test_a_peer_that_has_sent_something_is_not_idle(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = pair
+    bench = Bench(extra={"socket": ours})
+    theirs.send(b"GET")
+    assert not bench.connection.close_idle()
+    assert bench.connection.state is State.SERVING
+    assert bench.transport.calls == []
+    with pytest.raises(BlockingIOError):
+        theirs.recv(1)
+
+
+@in_loop
+async def test_tls_says_its_end_itself(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = pair
+    bench = Bench(extra={"socket": ours, "ssl_object": "tls"})
+    assert bench.connection.close_idle()
+    assert bench.transport.calls == ["close"]
+    with pytest.raises(BlockingIOError):
+        theirs.recv(1)
 
 
 # -- lingering ------------------------------------------------------------------------------------------------------

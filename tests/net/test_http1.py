@@ -90,7 +90,7 @@ async def test_a_response_without_length_to_http_1_0_ends_with_the_connection(ea
     assert answer.body == b"ab"
     assert answer.header(b"connection") == b"close"
     assert answer.header(b"transfer-encoding") is None
-    await until(lambda: wire.closed)
+    await wire.ended()
 
 
 @in_loop

@@ -57,7 +57,7 @@ async def test_a_request_that_was_on_its_way_is_served(eager: bool) -> None:
     last = (await wire.answered(2))[-1]
     assert last.status == 200
     assert last.header(b"connection") == b"close"
-    await until(lambda: wire.transport.lost or wire.transport.eof_written)
+    await wire.ended()
 
 
 @in_loop
@@ -83,7 +83,7 @@ async def test_a_response_under_way_is_finished_and_says_close(eager: bool) -> N
     app.open.set()
     (answer,) = await wire.answered()
     assert answer.header(b"connection") == b"close"
-    await until(lambda: wire.transport.lost)
+    await wire.ended()
 
 
 @in_loop
@@ -142,7 +142,7 @@ async def test_a_connection_made_while_draining_is_served_once(eager: bool) -> N
     wire.send(GET % b"/")
     (answer,) = await wire.answered()
     assert answer.header(b"connection") == b"close"
-    await until(lambda: wire.transport.lost)
+    await wire.ended()
 
 
 @in_loop
@@ -186,7 +186,7 @@ async def test_terminate_cancels_what_is_under_way_and_says_so(eager: bool) -> N
     (answer,) = await wire.answered()
     assert (answer.status, answer.header(b"connection")) == (503, b"close")
     await until(lambda: not wire.context.tasks)
-    await until(lambda: not wire.reaper.connections)
+    await wire.ended()
     assert len(wire.log.of("warning")) == 1
 
 
@@ -199,7 +199,7 @@ async def test_terminate_cuts_a_stream_off(eager: bool) -> None:
     (answer,) = await wire.answered()
     assert answer.cut
     await until(lambda: not wire.context.tasks)
-    await until(lambda: not wire.reaper.connections)
+    await wire.ended()
 
 
 @in_loop

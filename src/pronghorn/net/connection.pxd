@@ -56,6 +56,7 @@ cdef class Connection:
     cpdef pause_reading(self)
     cpdef resume_reading(self)
     cpdef close(self)
+    cpdef bint close_idle(self) except -1
     cpdef linger(self)
     cpdef abort(self)
     cpdef drain(self)

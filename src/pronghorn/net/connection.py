@@ -6,6 +6,7 @@ Knows transports and addresses; builds neither a scope nor a response.
 from __future__ import annotations
 
 import fcntl
+import socket
 import termios
 from collections.abc import Callable
 from enum import IntEnum
@@ -245,6 +246,19 @@ class Connection:
                 self._watch_writing()
             self._transport.close()
 
+    def close_idle(self) -> bool:
+        """Close, unless the peer has sent what the loop has not read yet; whether it is closed.
+
+        The transport closes at its next turn. A request that comes before that would be lost, so the peer learns of
+        the end in the moment after the look.
+        """
+        if self.has_unread():
+            return False
+        if not self.is_tls():  # which says its end itself
+            _shut_down_sending(self.extra_info("socket"))
+        self.close()
+        return True
+
     def linger(self) -> None:
         """Close, but read and drop for a moment what the peer is still sending, lest it loses our last words."""
         if self._state >= _LINGERING or self._transport is None:
@@ -331,6 +345,19 @@ class Connection:
         """The peer as it stands in a log line."""
         client = None if self.endpoint is None else self.endpoint.client
         return "unix" if client is None else str(client[0])
+
+
+def _shut_down_sending(sock: Any) -> None:
+    """What ``write_eof`` leaves to the loop's next turn."""
+    if sock is None:
+        return
+    borrowed = socket.socket(sock.family, sock.type, sock.proto, fileno=sock.fileno())
+    try:
+        borrowed.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass  # the peer has left, which the loop has not heard of yet
+    finally:
+        borrowed.detach()
 
 
 def _client_address(name: Any) -> tuple[str, int] | None:

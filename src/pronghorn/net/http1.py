@@ -355,7 +355,8 @@ class Http1(Protocol):
         self._reading = _NOTHING
         self._request_deadline = 0.0
         self._flush()
-        if body_left or self._parser.buffered():
+        # Who did not ask for the end may have sent more.
+        if not self._peer_ended and (body_left or self._parser.buffered() or self._parser.request.keep_alive):
             self._connection.linger()
         else:
             self._connection.close()
@@ -419,11 +420,10 @@ class Http1(Protocol):
         if self._reading == _HEAD:
             if not self._parser.is_between_messages():
                 self._refuse_late("Request head is not complete in time")
-            elif self._connection.has_unread():
-                self._set_deadline()  # a request came in time, and this loop was late to read it
-            else:
+            elif self._connection.close_idle():
                 self._reading = _NOTHING
-                self._connection.close()
+            else:
+                self._set_deadline()  # a request came in time, and this loop was late to read it
         elif self._reading == _TUNNEL:
             if exchange is not None:
                 exchange.on_timeout()
