@@ -229,6 +229,83 @@ class TestStop:
 
         run(scenario)
 
+    def test_closes_each_listener_at_once_after_the_last_look(self, run: Run) -> None:
+        """What comes between the two is reset where nobody else listens."""
+
+        class Watched:
+            def __init__(self, name: str, sock: socket.socket) -> None:
+                self._name, self.sock = name, sock
+
+            def accept(self) -> Any:
+                happened.append(f"look at {self._name}")
+                return self.sock.accept()
+
+            def close(self) -> None:
+                happened.append(f"close {self._name}")
+                self.sock.close()
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(self.sock, name)
+
+        happened: list[str] = []
+
+        async def scenario(make: Callable[..., House]) -> None:
+            house = make(listeners=2)
+            listeners = [Watched(name, sock) for name, sock in zip("ab", house.listeners)]
+            house.acceptor._opened, house.acceptor._listeners = list(listeners), list(listeners)  # type: ignore
+            house.acceptor.start()
+            house.acceptor.retire()
+            house.connect()
+            await house.acceptor.stop(take_waiting=True, timeout=_SECONDS)
+            assert happened == ["look at a", "look at a", "close a", "look at b", "close b"]
+
+        run(scenario)
+
+    def test_waits_for_descriptors(self, run: Run, caplog: pytest.LogCaptureFixture) -> None:
+        """There are not enough for all that wait: the rest is taken when others have ended."""
+
+        async def scenario(make: Callable[..., House]) -> None:
+            house = make()
+            house.acceptor.start()
+            house.connect(2)
+            await house.until_open(2)
+            house.acceptor.retire()
+            listener = TestErrors().failing(house, errno.EMFILE, 2)
+            house.connect(3)
+            stopping = asyncio.ensure_future(house.acceptor.stop(take_waiting=True, timeout=_SECONDS))
+            first, second = house.open
+            for protocol, left in ((first, 1), (second, 0)):
+                while listener.times > left:
+                    await asyncio.sleep(0)
+                protocol.transport.close()
+            await stopping
+            await house.until_open(3)
+            with pytest.raises(ConnectionRefusedError):
+                house.connect()
+
+        run(scenario)
+        assert caplog.text.count("Cannot accept connections") == 1
+
+    def test_does_not_wait_for_descriptors_for_ever(self, run: Run) -> None:
+        async def scenario(make: Callable[..., House]) -> None:
+            house = make()
+            listener = TestErrors().failing(house, errno.EMFILE, 10**6)
+            house.connect()
+            await house.acceptor.stop(take_waiting=True, timeout=0.05)
+            assert not house.open
+            assert listener.times
+
+        run(scenario)
+
+    def test_says_whether_somebody_waits(self, run: Run) -> None:
+        async def scenario(make: Callable[..., House]) -> None:
+            house = make(listeners=2)
+            assert not house.acceptor.is_waited_for()
+            house.connect(1, listener=1)
+            assert house.acceptor.is_waited_for()
+
+        run(scenario)
+
     def test_leaves_what_waits(self, run: Run) -> None:
         async def scenario(make: Callable[..., House]) -> None:
             house = make()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable
 
@@ -311,6 +312,27 @@ class TestSuccession:
         alive.discard(10_002)
         assert first.leave()
 
+    def test_a_worker_killed_a_moment_ago_is_no_relief(self, team: Make, alive: set[int]) -> None:
+        """Its last beat is fresh: who relied on it would leave what waits to nobody."""
+        first, _ = team(2).rows
+        assert first.others_serve()
+        alive.discard(10_002)
+        assert not first.others_serve()
+        assert not first.is_relieved()
+
+    def test_who_has_other_listeners_is_no_relief(self, team: Make) -> None:
+        members = team(3)
+        first, second, third = members.rows
+        members.board.listeners[1] = 77
+        third.drain()
+        assert not first.others_serve()
+        assert not first.is_relieved()
+        members.board.states[1] = State.BOOTING
+        assert not first.others_boot()
+        second.serve()
+        first.publish(9)
+        assert first.outdone_by(9) == {}
+
     def test_who_boots_and_who_serves(self, team: Make) -> None:
         first, second, third = team(3).rows
         second.want_to_leave()
@@ -320,6 +342,33 @@ class TestSuccession:
         third.serve()
         assert first.others_serve()
         assert not first.others_boot()
+
+
+class TestIdentity:
+    def test_is_that_of_the_sockets(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+            both = scoreboard.identity_of([one, other])
+            assert scoreboard.identity_of([other, one]) == both
+            assert scoreboard.identity_of([one]) not in (both, scoreboard.identity_of([other]), 0)
+            with one.dup() as copy:
+                assert scoreboard.identity_of([copy]) == scoreboard.identity_of([one])
+        assert scoreboard.identity_of([]) == 0
+
+    def test_a_row_keeps_it(self) -> None:
+        board = Scoreboard(rows=2)
+        worker = Worker()
+        assert board.reserve(worker, -(2**60)) is not None
+        assert board.listeners[0] == -(2**60)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="only Linux tells a zombie from a process")
+def test_a_zombie_is_not_alive() -> None:
+    pid = fork(lambda: None)
+    try:
+        wait_until(lambda: not scoreboard._is_alive(pid), message="the end of the process")
+    finally:
+        assert os.waitpid(pid, 0)[0] == pid, "it was a zombie"
+    assert scoreboard._is_alive(os.getpid())
 
 
 def test_the_clock_is_the_same_in_all_processes() -> None:

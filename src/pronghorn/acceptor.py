@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import select
 import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -34,6 +35,8 @@ _MOST_PER_WAKE_UP = 4
 #: Waiting connections taken over when the listener is given up, at most: more than any backlog holds.
 _MOST_AT_ONCE = 65536
 _TLS_HANDSHAKE_TIMEOUT = 30.0
+#: Seconds that handshakes under way get when the listeners are given up.
+_HANDSHAKES = 2.0
 #: accept(2): what became of the connection while it waited, and says nothing of the listener.
 _LOST_WHILE_WAITING = {
     getattr(errno, name)
@@ -67,7 +70,7 @@ class Acceptor:
         proxy_headers: ProxyHeaderReader | None = None,
     ) -> None:
         self._loop = loop
-        self._opened = listeners
+        self._opened = list(listeners)
         self._listeners: list[socket.socket] = [getattr(one, "sock", one) for one in listeners]
         self._make_protocol = make_protocol
         self._most = most
@@ -79,6 +82,8 @@ class Acceptor:
         self._pending: set[Any] = set()
         self._handshakes: dict[asyncio.Task[None], Any] = {}
         self._settled: asyncio.Future[None] | None = None
+        self._room: asyncio.Future[None] | None = None
+        self._is_short = False
         self._watching = False
         self._pause: asyncio.TimerHandle | None = None
         self._yields = 0
@@ -108,29 +113,68 @@ class Acceptor:
         if self._row is not None:
             self._row.publish(CLOSED)
 
+    def is_waited_for(self) -> bool:
+        """Whether a connection waits in a backlog."""
+        poll = select.poll()
+        for listener in self._listeners:
+            poll.register(listener, select.POLLIN)
+        return bool(poll.poll(0))
+
     async def stop(self, *, take_waiting: bool, timeout: float) -> None:
         """Give the listeners up, and wait until all that was accepted is made, for ``timeout`` seconds at most.
 
-        ``take_waiting``: accept first what already waits in the backlogs. A connection left there is served by whoever
-        still listens; when nobody does, the kernel resets it.
+        ``take_waiting``: accept first what already waits in the backlogs, for ``timeout`` seconds at most where there
+        is no descriptor left for all of it at once. A connection left there is served by whoever still listens; when
+        nobody does, the kernel resets it.
         """
         self.retire()
-        for listener in self._listeners:
-            for _ in range(_MOST_AT_ONCE if take_waiting else 0):
-                if not self._accept(listener):
-                    break
-        for listener in self._opened:
-            listener.close()
-        self._listeners = []
-        self._opened = []
+        end = self._loop.time() + timeout
+        while self._listeners:
+            if take_waiting:
+                await self._take_waiting(self._listeners[0], end)
+            # At once after the look: what comes between the two is lost where nobody else listens.
+            self._opened.pop(0).close()
+            del self._listeners[0]
+        await self.settle(end - self._loop.time())
+
+    async def settle(self, timeout: float) -> None:
+        """Wait until all that was accepted is made, for ``timeout`` seconds at most; the peers may take their time for
+        a handshake, but only some of it."""
         if self._proxy_headers is not None:
             self._proxy_headers.drain()
         if self._pending:
             self._settled = self._loop.create_future()
-            await asyncio.wait([self._settled], timeout=timeout)
+            await asyncio.wait([self._settled], timeout=max(min(timeout, _HANDSHAKES), 0.0))
+        self._cancel_handshakes()
+
+    def close(self) -> None:
+        """Give the listeners up as they are, and what is not yet made."""
+        self.retire()
+        for listener in self._opened:
+            listener.close()
+        self._listeners.clear()
+        self._opened.clear()
+        self._cancel_handshakes()
+
+    def _cancel_handshakes(self) -> None:
         for task, protocol in self._handshakes.items():
             if protocol in self._pending:
                 task.cancel()
+
+    async def _take_waiting(self, listener: socket.socket, end: float) -> None:
+        """Accept until nobody waits, as fast as others end where there are too many for the descriptors."""
+        taken = 0
+        while taken < _MOST_AT_ONCE:
+            self._room = None
+            if self._accept(listener):
+                taken += 1
+            elif self._room is None:
+                return
+            else:
+                left = end - self._loop.time()
+                if left <= 0:
+                    return
+                await asyncio.wait([self._room], timeout=min(left, RETRY))
 
     # -- what became of a connection --------------------------------------------------------------------------------
 
@@ -142,6 +186,8 @@ class Acceptor:
 
     def closed(self) -> None:
         """A connection has ended: there may be room again."""
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
         if self._running:
             load = self.load
             if load == 0 and self._offered and self._pause is not None:
@@ -239,8 +285,12 @@ class Acceptor:
     def _accept_failed(self, error: OSError) -> bool:
         if error.errno in _LOST_WHILE_WAITING:
             return True
-        self._log.error("Cannot accept connections: %s", error)
-        if self._running and self._pause is None:
+        if self._running or not self._is_short:
+            self._log.error("Cannot accept connections: %s", error)
+        if not self._running:
+            self._is_short = True
+            self._room = self._loop.create_future()
+        elif self._pause is None:
             self._rest(RETRY, self._end_rest)
         return False
 

@@ -23,7 +23,7 @@ STALE = 1.5
 CLOSED = 2**62
 
 _CELL = 8
-_COLUMNS = 7
+_COLUMNS = 8
 _MILLISECONDS = 1000
 
 
@@ -55,7 +55,8 @@ class Scoreboard:
         memory = memoryview(mmap.mmap(-1, _CELL + column * _COLUMNS)).cast("q")
         self._used = memory[:1]
         columns = [memory[1 + rows * index : 1 + rows * (index + 1)] for index in range(_COLUMNS)]
-        self.states, self.pids, self.ages, self.loads, self.beats, self.connections, self.requests = columns
+        self.states, self.pids, self.ages, self.listeners = columns[:4]
+        self.loads, self.beats, self.connections, self.requests = columns[4:]
         self._owners: list[weakref.ref[Any] | None] = [None] * rows
         for index in range(rows):
             self.loads[index] = CLOSED
@@ -73,8 +74,11 @@ class Scoreboard:
         """Rows from the first to the last that was ever handed out."""
         return self._used[0]
 
-    def reserve(self, worker: Any) -> Row | None:
-        """Hand a row to ``worker``, which is about to be forked. Called in the master; None when all are taken."""
+    def reserve(self, worker: Any, listeners: int = 0) -> Row | None:
+        """Hand a row to ``worker``, which is about to be forked. Called in the master; None when all are taken.
+
+        ``listeners``: what ``identity_of`` says of its listening sockets. Only who has the same ones can take over.
+        """
         chosen = -1
         for index, owner in enumerate(self._owners):
             if owner is None:
@@ -93,6 +97,7 @@ class Scoreboard:
         self._owners[chosen] = weakref.ref(worker)
         self.pids[chosen] = 0
         self.ages[chosen] = worker.age
+        self.listeners[chosen] = listeners
         self.loads[chosen] = CLOSED
         self.connections[chosen] = self.requests[chosen] = 0
         self.beats[chosen] = _now()
@@ -104,6 +109,10 @@ class Scoreboard:
         """Whether this worker's loop turned a moment ago."""
         return _now() - self.beats[index] <= STALE * _MILLISECONDS
 
+    def is_awake(self, index: int) -> bool:
+        """Whether somebody may rely on this worker: it is fresh, and was not killed since its last beat."""
+        return self.is_fresh(index) and _is_alive(self.pids[index])
+
     def exists(self, index: int) -> bool:
         """Whether there is a process behind the row, be it blocked."""
         if self.states[index] == State.FREE:
@@ -112,7 +121,7 @@ class Scoreboard:
 
 
 class Row:
-    """A worker's own row, and its view of the others.
+    """A worker's own row, and its view of the others, by which those with the same listeners are meant.
 
     ``crowded``: whether another worker accepts as well, as of the last beat.
     """
@@ -181,10 +190,14 @@ class Row:
         loads = board.loads[: board.used].tolist()
         if min(loads) >= load:
             return {}
+        ours = board.listeners[self._index]
         return {
             index: other
             for index, other in enumerate(loads)
-            if other < load and board.is_fresh(index) and self._asleep.get(index) != (board.beats[index], other)
+            if other < load
+            and board.listeners[index] == ours
+            and board.is_fresh(index)
+            and self._asleep.get(index) != (board.beats[index], other)
         }
 
     def note_refusal(self, offered: dict[int, int]) -> None:
@@ -222,22 +235,32 @@ class Row:
         board = self._board
         for index in self._others(*_ACCEPTING):
             stays = board.states[index] == State.SERVING or board.ages[index] > board.ages[self._index]
-            if stays and board.is_fresh(index):
+            if stays and board.is_awake(index):
                 return True
         return False
 
     def others_serve(self) -> bool:
         """Whether a worker accepts that has not been told to end."""
-        return any(self._board.is_fresh(index) for index in self._others(State.SERVING))
+        return any(self._board.is_awake(index) for index in self._others(State.SERVING))
 
     def others_boot(self) -> bool:
         """Whether a worker is on its way up."""
         return any(self._board.exists(index) for index in self._others(State.BOOTING))
 
     def _others(self, *states: int) -> list[int]:
-        board = self._board
-        found = enumerate(board.states[: board.used].tolist())
-        return [index for index, state in found if index != self._index and (not states or state in states)]
+        board, own = self._board, self._index
+        ours = board.listeners[own]
+        return [
+            index
+            for index, state in enumerate(board.states[: board.used].tolist())
+            if index != own and (not states or state in states) and board.listeners[index] == ours
+        ]
+
+
+def identity_of(listeners: list[Any]) -> int:
+    """A number for these sockets, the same in every process that inherits them; 0 for none."""
+    inodes = sorted(os.fstat(listener.fileno()).st_ino for listener in listeners)
+    return hash(tuple(inodes)) if inodes else 0
 
 
 def _now() -> int:
@@ -265,6 +288,15 @@ def _is_alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # it runs as another user
-        return True
-    return True
+    except PermissionError:
+        pass  # it runs as another user
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Whether the process has ended and the master has not noticed yet. Only Linux tells."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] in (b"Z", b"X")
+    except OSError:
+        return False

@@ -25,8 +25,6 @@ from pronghorn.tls import ServerTls
 _LEAST_SHUTDOWN = 0.1
 #: Seconds that streams get to end themselves, where graceful_timeout has so many to spare.
 _LAST_CALL = 5.0
-#: Seconds that TLS handshakes under way get when the worker drains.
-_HANDSHAKES = 2.0
 #: Seconds between two looks at the scoreboard while waiting for another worker: memory that changes wakes nobody.
 _LOOK = 0.1
 #: Seconds until every worker that is to end has been told.
@@ -64,7 +62,7 @@ class Budget:
 class Server:
     """Serves one application on the listening sockets of one worker.
 
-    ``stop(quick)`` ends ``serve``; it may be called from a signal handler that runs in the loop's thread. ``row``: the
+    ``stop()`` ends ``serve``; it may be called from a signal handler that runs in the loop's thread. ``row``: the
     worker's row of the scoreboard, None where it has none. ``own_listeners``: nobody else has these listeners
     (``reuse_port``), so what waits in their backlogs is this worker's.
     """
@@ -91,6 +89,7 @@ class Server:
         self._quitting: asyncio.Future[None] = loop.create_future()
         self._stopped_at = 0.0
         self._retired = False
+        self._recall: asyncio.Task[None] | None = None
         self._date_timer: asyncio.TimerHandle | None = None
         self.context = _make_context(app, settings, loop, log)
         self.context.on_fatal = self._fail
@@ -116,15 +115,17 @@ class Server:
         )
         self._reaper.on_change = self._acceptor.closed
 
-    def stop(self, quick: bool = False) -> None:
-        """Stop serving: drain, or with ``quick`` only cancel."""
+    def stop(self, quick: bool = False, told_at: float = 0.0) -> None:
+        """Stop serving: drain, or with ``quick`` only cancel. ``told_at``: the loop's time of the order, 0 for now."""
         if quick and not self._quitting.done():
             self._stopped_at = self._loop.time()
             self._budget.hurry()
             self._quitting.set_result(None)
         if not self._stopping.done():
-            self._stopped_at = self._loop.time()
+            self._stopped_at = told_at or self._loop.time()
             self._stopping.set_result(None)
+        elif self._retired and self._recall is None and not quick:
+            self._recall = self._loop.create_task(self._give_listeners_up(take_waiting=self._is_last()))
 
     def retire(self) -> None:
         """Stop because a successor takes over, which the master starts when this process has ended.
@@ -135,11 +136,12 @@ class Server:
         if self._stopping.done():
             return
         self.context.max_requests = sys.maxsize
-        self._retired = self._row is None or self._row.leave()
-        self.context.draining = self._retired
-        if self._retired:
+        leaves = self._row is None or self._row.leave()
+        self.context.draining = leaves
+        if leaves:
             self._acceptor.retire()
             self.stop()
+            self._retired = True
         else:
             self._loop.call_later(_LOOK, self.retire)
 
@@ -187,6 +189,8 @@ class Server:
         starting = self._loop.create_task(self._lifespan.startup())
         most = self._settings.timeouts.startup
         await asyncio.wait([starting, self._stopping], timeout=most or None, return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done() and self._stopping.done() and self._is_waited_for():
+            await self._wait_for(starting, "cancel")
         if starting.done():
             starting.result()
             return True
@@ -196,6 +200,13 @@ class Server:
             raise LifespanFailed(f"it took longer than startup_timeout={most:g}")
         self._log.info("Stopped before the application had started")
         return False
+
+    def _is_waited_for(self) -> bool:
+        """Whether there are connections that will be lost if this worker, told to end, does not serve them first."""
+        if self._row is not None:
+            self._row.drain()  # said before the look: of several that are told at once, the last one to look is left
+        alone = self._own_listeners or self._is_last()
+        return alone and not self._quitting.done() and self._acceptor.is_waited_for()
 
     # -- from the order to stop to the drain ------------------------------------------------------------------------
 
@@ -247,14 +258,10 @@ class Server:
         self._acceptor.retire()
         if self._row is not None:
             self._row.drain()
-        await self._acceptor.stop(
-            take_waiting=self._own_listeners or not (self._retired or self._others_take_over()),
-            timeout=min(_HANDSHAKES, self._left(self._budget.cancel)),
-        )
         self._reaper.hurry()
         for connection in list(self._reaper.connections):
             connection.drain()
-        finished = self._loop.create_task(self._wait_until_finished())
+        finished = self._loop.create_task(self._finish())
         await self._wait_for(finished, "last_call")
         if not finished.done():
             for connection in list(self._reaper.connections):
@@ -264,8 +271,31 @@ class Server:
             self._terminate()
             await self._wait_for(finished, "give_up")
         finished.cancel()
+        if self._recall is not None:
+            self._recall.cancel()
+        self._acceptor.close()
         for connection in list(self._reaper.connections):
             connection.abort()
+
+    async def _finish(self) -> None:
+        """Serve what is still to be served, and return when nothing is left."""
+        if self._retired and not self._own_listeners and self._is_last():
+            # What waits is the successor's, which the master starts when this process has ended, or ours after all,
+            # where we are told to stop before that: the listeners stay open.
+            await self._acceptor.settle(self._left(self._budget.cancel))
+        else:
+            await self._give_listeners_up(
+                take_waiting=self._own_listeners or not (self._retired or self._others_take_over())
+            )
+        await self._reaper.wait_until_empty()
+        if self._recall is not None:
+            await self._recall
+            await self._reaper.wait_until_empty()
+        while self.context.tasks:
+            await asyncio.wait(self.context.tasks)
+
+    async def _give_listeners_up(self, take_waiting: bool) -> None:
+        await self._acceptor.stop(take_waiting=take_waiting, timeout=self._left(self._budget.cancel))
 
     async def _wait_for(self, task: asyncio.Task[None], moment: str) -> None:
         """Wait for ``task`` until a moment of the budget, which comes sooner once the order is to quit."""
@@ -277,11 +307,6 @@ class Server:
         """Whether the backlog can be left to others. Asked after saying that this worker drains: where all do at the
         same time, the last one to ask sees that it is the last."""
         return self._row is not None and self._row.others_serve()
-
-    async def _wait_until_finished(self) -> None:
-        await self._reaper.wait_until_empty()
-        while self.context.tasks:
-            await asyncio.wait(self.context.tasks)
 
     def _terminate(self) -> None:
         """The time for draining is over: cancel what still runs."""

@@ -29,7 +29,7 @@ from pronghorn.errorpage import ErrorPage
 from pronghorn.hooks import RequestHooks
 from pronghorn.leftovers import end_tasks, leave_threads
 from pronghorn.lifespan import LifespanFailed
-from pronghorn.scoreboard import Scoreboard
+from pronghorn.scoreboard import Scoreboard, identity_of
 from pronghorn.server import Server
 from pronghorn.settings import Options, SettingError, Settings
 from pronghorn.tls import ServerTls
@@ -66,7 +66,7 @@ class AsyncWorker(Worker):
         self._nr = 0
         super().__init__(*args, **kwargs)
         # In the master, before the fork. With reuse_port the listeners come after it, and are this worker's alone.
-        self._row = Scoreboard.of_this_process().reserve(self)
+        self._row = Scoreboard.of_this_process().reserve(self, identity_of(self.sockets))
         self._own_listeners = not self.sockets
 
     @classmethod
@@ -188,7 +188,7 @@ class AsyncWorker(Worker):
         )
         self._watch_signals()
         if not self.alive:
-            server.stop()
+            server.stop(told_at=self._told_at)
         self._beat()
         try:
             await server.serve(self._on_ready)
@@ -289,6 +289,7 @@ class AsyncWorker(Worker):
         self._stop(quick=True)
 
     _quitting = False
+    _told_at = 0.0
 
     def _on_pipe(self) -> None:
         """The reloader, which runs in a thread of its own, wrote: look at ``alive``."""
@@ -298,6 +299,11 @@ class AsyncWorker(Worker):
             return
         if not self.alive:
             self._stop()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGTERM before the loop runs, while the application is imported: the time for everything counts from now."""
+        self._told_at = time.monotonic()
+        super().handle_exit(sig, frame)
 
     def handle_abort(self, sig: int, frame: FrameType | None) -> None:
         """SIGABRT, from the arbiter when the heartbeat stopped: say where the loop is stuck, then end with code 1."""

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 
 import pytest
 
@@ -33,6 +34,22 @@ from tests.e2e.apps.trace import trace
 trace("importing")
 while not (GATE_DIRECTORY / "boot").exists():
     time.sleep(0.02)
+"""
+
+
+#: The same for the application's own start.
+STARTS_ON_DEMAND = """
+import asyncio
+from tests.e2e.apps.bare import GATE_DIRECTORY
+from tests.e2e.apps.bare import app as bare
+from tests.e2e.apps.trace import trace
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        trace("importing")
+        while not (GATE_DIRECTORY / "boot").exists():
+            await asyncio.sleep(0.02)
+    await bare(scope, receive, send)
 """
 
 
@@ -108,6 +125,74 @@ class TestBacklog:
         for client in waiting:
             assert client.read_response().status == 200
             client.close()
+
+    def test_is_served_where_the_successor_will_not_come(self, serve: Serve) -> None:
+        """The worker has reached its limit, and the master is told to stop before it has ended."""
+        server = serve(max_requests=1, graceful_timeout=GRACEFUL)
+        worker = only_worker(server)
+        with server.connect() as last:
+            last.send(request_bytes("GET", "/gate"))
+            server.wait_trace("at gate")
+            wait_until(lambda: not is_accepting(worker), QUICK, "the worker stops accepting")
+            with server.connect() as waiting:
+                waiting.send(request_bytes("GET", "/"))
+                server.signal(signal.SIGTERM)
+                assert waiting.read_response().status == 200
+            wait_until(lambda: is_refused(server), QUICK, "refused connections")
+            (server.directory / "gate").touch()
+            assert last.read_response().status == 200
+        assert server.wait_exit(QUICK) == 0
+
+    @pytest.mark.parametrize("moment", ["import", "startup"])
+    def test_is_served_by_a_worker_that_is_told_to_stop_while_it_boots(self, serve: Serve, moment: str) -> None:
+        server = serve(
+            "main:app", source=BOOTS_ON_DEMAND if moment == "import" else STARTS_ON_DEMAND, ready=False, workers=2,
+            graceful_timeout=GRACEFUL,
+        )  # fmt: skip
+        wait_until(lambda: imports(server) == 2, message="both workers boot")
+        with server.connect() as waiting:
+            waiting.send(request_bytes("GET", "/"))
+            server.signal(signal.SIGTERM)
+            server.wait_log("Handling signal: term")
+            if moment == "startup":
+                server.wait_log("Stopped before the application had started")  # one of them, and only one
+            else:
+                time.sleep(0.5)  # for the signals to arrive; where they do not, the test is only weaker
+            (server.directory / "boot").touch()
+            assert waiting.read_response().status == 200
+        assert server.wait_exit(QUICK) == 0
+
+    def test_of_more_than_there_are_descriptors_for(self, serve: Serve) -> None:
+        """They are taken as others end; the listener stays open until all are."""
+        limit = "import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (48, 48))\n"
+        server = serve(config=limit, graceful_timeout=GRACEFUL)
+        with ExitStack() as stack:
+            clients = [stack.enter_context(server.connect()) for _ in range(80)]
+            for client in clients:
+                client.send(request_bytes("GET", "/slow?seconds=1"))
+            server.wait_log("Cannot accept connections")
+            server.signal(signal.SIGTERM)
+            for client in clients:
+                assert client.read_response().status == 200
+                client.close()
+        assert server.wait_exit(QUICK) == 0
+
+    def test_of_a_listener_that_the_successors_do_not_have(self, serve: Serve) -> None:
+        """HUP with another ``bind``: workers that serve elsewhere are no reason to leave what waits."""
+        ports = [free_port(), free_port()]
+        server = serve(bind=f"127.0.0.1:{ports[0]}", graceful_timeout=GRACEFUL)
+        blocked = Blocked(server, 3.0)
+        waiting = [server.connect() for _ in range(5)]
+        for client in waiting:
+            client.send(request_bytes("GET", "/"))
+        server.write_config(bind=f"127.0.0.1:{ports[1]}")
+        server.signal(signal.SIGHUP)
+        wait_until(lambda: len(server.accepting_pids()) > 1, message="the new worker")
+        blocked.finish()
+        for client in waiting:
+            assert client.read_response().status == 200
+            client.close()
+        assert server.get("/", address=("127.0.0.1", ports[1])).status == 200
 
     def test_is_closed_while_the_worker_drains(self, serve: Serve) -> None:
         """Nobody will accept: a client has to be refused, not kept waiting for a reset."""
