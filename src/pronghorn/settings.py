@@ -78,12 +78,17 @@ class Options:
     def with_environment(self, environ: Mapping[str, str]) -> Options:
         """Return these options with what ``PRONGHORN_<NAME>`` variables say instead."""
         changes = {}
-        known = {f"PRONGHORN_{one.name.upper()}": one for one in dataclasses.fields(self)}
+        known = self.variables()
         for name, text in environ.items():
             one = known.get(name)
             if one is not None:
                 changes[one.name] = _parse(one, name, text)
         return dataclasses.replace(self, **changes)
+
+    @classmethod
+    def variables(cls) -> dict[str, dataclasses.Field[Any]]:
+        """The environment variables, and which option each of them is."""
+        return {f"PRONGHORN_{one.name.upper()}": one for one in dataclasses.fields(cls)}
 
 
 def _parse(one: dataclasses.Field[Any], name: str, text: str) -> Any:

@@ -29,6 +29,7 @@ from pronghorn.errorpage import ErrorPage
 from pronghorn.hooks import RequestHooks
 from pronghorn.leftovers import end_tasks, leave_threads
 from pronghorn.lifespan import LifespanFailed
+from pronghorn.notices import notices
 from pronghorn.scoreboard import Scoreboard, identity_of
 from pronghorn.server import Server
 from pronghorn.settings import Options, SettingError, Settings
@@ -77,8 +78,8 @@ class AsyncWorker(Worker):
         except SettingError as error:
             log.error("%s", error)
             raise SystemExit(1) from None
-        if cfg.threads > 1:
-            log.warning("Setting threads=%s has no effect: an ASGI worker runs one event loop", cfg.threads)
+        for line in notices(cfg.settings, {**os.environ, **cfg.env}, Options.variables()):
+            log.warning("%s", line)
         if not compiled:
             log.warning("Pronghorn runs uncompiled, at a fraction of its speed: install it with a C compiler present")
 
