@@ -243,10 +243,3 @@ def test_what_is_said_of_a_wsgi_application() -> None:
 def test_what_is_said_of_a_factory() -> None:
     with pytest.raises(NoAsgiApplication, match=r"name it as 'main:make\(\)'$"):
         servable(factory, "main:make")
-
-
-def test_the_page_of_a_syntax_error_is_let_through() -> None:
-    from gunicorn.util import make_fail_app
-
-    app = make_fail_app("trace")
-    assert servable(app, "main:app") is app

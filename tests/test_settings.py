@@ -235,6 +235,8 @@ def old_config(**attributes: Any) -> Any:
         "secure_scheme_headers": {"X-FORWARDED-PROTOCOL": "ssl", "X-FORWARDED-PROTO": "https", "X-FORWARDED-SSL": "on"},
         "proxy_protocol": False,
         "proxy_allow_ips": ["127.0.0.1"],
+        "sendfile": True,
+        "settings": {"sendfile": SimpleNamespace(get=lambda: None)},
     }
     return SimpleNamespace(**(known | attributes))
 
@@ -454,3 +456,28 @@ def test_a_root_path_that_is_none(value: str) -> None:
     with pytest.raises(SettingError) as caught:
         Settings.from_gunicorn(old_config(), Options(root_path=value))
     assert_one_clear_line(caught.value, "root_path")
+
+
+@pytest.mark.parametrize(
+    ("setting", "environment", "sends"),
+    [
+        (None, None, True),
+        (False, None, False),
+        (True, None, True),
+        (None, "no", False),
+        (None, "yes", True),
+        (True, "no", True),
+    ],
+)
+def test_sendfile(
+    monkeypatch: pytest.MonkeyPatch, setting: bool | None, environment: str | None, sends: bool
+) -> None:
+    """Gunicorn's own property answers False to an explicit True."""
+    if environment is None:
+        monkeypatch.delenv("SENDFILE", raising=False)
+    else:
+        monkeypatch.setenv("SENDFILE", environment)
+    cfg = Config()
+    if setting is not None:
+        cfg.set("sendfile", setting)
+    assert Settings.from_gunicorn(cfg, Options()).sendfile is sends

@@ -43,8 +43,6 @@ class DoubleCallable:
 
 def servable(app: _App, name: str) -> _App:
     """Return ``app`` as an ASGI 3 application. ``name``: as the command line has it. Raises NoAsgiApplication."""
-    if getattr(app, "__module__", "") == "gunicorn.util":
-        return app  # Gunicorn's own, in place of an application with a syntax error while ``reload`` is on
     interface = interface_of(app)
     if interface is Interface.ASGI3:
         return app

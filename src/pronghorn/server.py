@@ -371,6 +371,7 @@ def _make_context(
     context.rules = settings.rules
     context.trusting_rules = settings.trusting_rules
     context.root_path = settings.root_path
+    context.sendfile = context.sendfile and settings.sendfile
     context.is_trusted = settings.trusted_peers.trusts
     context.forwarded = settings.forwarded if settings.forwarded.reads else None
     context.websockets = settings.websockets

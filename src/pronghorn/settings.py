@@ -173,6 +173,7 @@ class Settings:
     response_headers: Fields
     eager_tasks: bool
     blocked_loop_warning: float
+    sendfile: bool
     shutdown_delay: float
     health_path: str
     websockets: WebSocketSettings
@@ -218,6 +219,7 @@ class Settings:
             response_headers=_response_headers(options.response_headers),
             eager_tasks=options.eager_tasks,
             blocked_loop_warning=options.blocked_loop_warning,
+            sendfile=_sendfile(cfg),
             shutdown_delay=_shutdown_delay(options.shutdown_delay, cfg.graceful_timeout),
             health_path=options.health_path,
             websockets=_websockets(cfg, options),
@@ -240,6 +242,15 @@ def _rules(cfg: Any, options: Options, *, trusting: bool) -> Rules:
         header_map=getattr(cfg, "header_map", "drop"),
         forwarder_headers=frozenset(name.upper() for name in _listed(names)) if trusting else frozenset(),
     )
+
+
+def _sendfile(cfg: Any) -> bool:
+    """The setting, and where there is none the environment's SENDFILE, which the property alone looks at.
+
+    The property answers False to an explicit True.
+    """
+    value = cfg.settings["sendfile"].get()
+    return bool(cfg.sendfile if value is None else value)
 
 
 def _shutdown_delay(value: float, graceful: int) -> float:

@@ -29,6 +29,7 @@ cdef class Context:
     cdef public Py_ssize_t max_body_size
     # responses
     cdef public list defaults
+    cdef public bint sendfile
     # connections
     cdef public object is_trusted
     cdef public dict templates

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ class Context:
 
     ``defaults``: the Date line, the Server line and both, as the wire wants them. ``clock``: the loop's time as of
     the last sweep, good enough for deadlines; ``margin``: by how much it may lag behind. ``observer``: called with each
-    finished exchange, or None.
+    finished exchange, or None. ``sendfile``: whether the kernel may send files by itself where it can.
     """
 
     __slots__ = (
@@ -70,6 +71,7 @@ class Context:
         "requests",
         "root_path",
         "rules",
+        "sendfile",
         "state",
         "tasks",
         "templates",
@@ -106,6 +108,7 @@ class Context:
         self.max_body_size = 0
         # responses
         self.defaults = [b"", b"", b""]
+        self.sendfile = hasattr(os, "sendfile")
         # connections
         self.is_trusted: Callable[[tuple[str, int] | None], bool] = _nobody
         self.templates: dict[Any, dict[str, Any]] = {}

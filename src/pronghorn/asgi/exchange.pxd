@@ -16,12 +16,13 @@ from pronghorn.wire.response cimport Response
 # Sending, changed by _set_sending and, on the way to HELD, where nobody can be waiting, by _send_start:
 #
 #   IDLE ──start──► HELD ──body──► STREAMING ──last body──► DONE
-#                    │                 └──last body, trailers announced──► TRAILERS ──trailers──► DONE
-#                    └──the only body──► DONE                (or TRAILERS)
+#                    │              │  └──last body, trailers announced──► TRAILERS ──trailers──► DONE
+#                    │              └──file──► FILE ──all handed over──► STREAMING, TRAILERS or DONE
+#                    └──the only body──► DONE                (or TRAILERS; a file──► FILE)
 #   IDLE … TRAILERS ──the connection is lost──► LOST;  ──a failure was answered or cut off──► LOST
 
 cdef int _OPEN, _COMPLETE, _COMPLETE_THEN_GONE, _TAKEN, _GONE
-cdef int _IDLE, _HELD, _STREAMING, _TRAILERS, _DONE, _LOST
+cdef int _IDLE, _HELD, _STREAMING, _FILE, _TRAILERS, _DONE, _LOST
 cdef Done _DONE_AWAITABLE
 cdef object _monotonic, _Task
 
@@ -41,6 +42,7 @@ cdef class HttpExchange(Exchange):
     cdef readonly double started
     cdef int _sending
     cdef list _held_trailers
+    cdef object _file
     cdef bint _observed
     # content that the application has not taken
     cdef int _receiving
@@ -78,6 +80,9 @@ cdef class HttpExchange(Exchange):
     @cython.locals(more=bint, response=Response)
     cdef _send_body(self, dict message)
     cdef _end_with(self, bytes data)
+    @cython.locals(response=Response, before=int)
+    cdef _send_file(self, dict message)
+    cpdef _on_file_end(self)
     cdef _send_trailers(self, dict message)
     cdef _send_early_hint(self, dict message)
 

@@ -12,7 +12,7 @@ from collections.abc import Coroutine
 from enum import IntEnum
 from typing import Any
 
-from pronghorn.asgi import awaitables
+from pronghorn.asgi import awaitables, events, files
 from pronghorn.asgi.context import Context
 from pronghorn.asgi.errors import ClientDisconnected, EventError, came_of_disconnect, is_disconnect
 from pronghorn.asgi.scope import Endpoint, endpoint_of, http_scope
@@ -38,9 +38,10 @@ class Sending(IntEnum):
     IDLE = 0
     HELD = 1
     STREAMING = 2
-    TRAILERS = 3
-    DONE = 4
-    LOST = 5
+    FILE = 3
+    TRAILERS = 4
+    DONE = 5
+    LOST = 6
 
 
 _OPEN = int(Receiving.OPEN)
@@ -52,6 +53,7 @@ _GONE = int(Receiving.GONE)
 _IDLE = int(Sending.IDLE)
 _HELD = int(Sending.HELD)
 _STREAMING = int(Sending.STREAMING)
+_FILE = int(Sending.FILE)
 _TRAILERS = int(Sending.TRAILERS)
 _DONE = int(Sending.DONE)
 _LOST = int(Sending.LOST)
@@ -80,6 +82,7 @@ class HttpExchange(Exchange):
         "_cancelling",
         "_chunks",
         "_context",
+        "_file",
         "_grace",
         "_held_trailers",
         "_observed",
@@ -117,6 +120,7 @@ class HttpExchange(Exchange):
         self._held_trailers: list[tuple[bytes, bytes]] | None = None
         self._observed = False
         self._told = 0
+        self._file: files.FilePart | None = None
 
     @property
     def receiving(self) -> Receiving:
@@ -377,17 +381,24 @@ class HttpExchange(Exchange):
         if self._sending == _LOST:
             return awaitables.Failed(ClientDisconnected())
         try:
-            self._send(message if type(message) is dict else _as_dict(message))
+            self._send(message if type(message) is dict else events.as_dict(message))
         except Exception as error:
             return awaitables.Failed(error)
         # After the last event there is nothing left to hold back, and nobody who would end the wait.
         if self._sending < _DONE and self.stream.blocked():
-            return self._wait_until_writable()
+            return self._wait_until_writable(self._file)
         return _DONE_AWAITABLE
 
-    async def _wait_until_writable(self) -> None:
-        while self._sending < _DONE and self.stream.blocked():
-            await self._wait()
+    async def _wait_until_writable(self, file: files.FilePart | None) -> None:
+        try:
+            while self._sending < _DONE and self.stream.blocked():
+                await self._wait()
+        except asyncio.CancelledError:
+            if self._sending == _FILE:  # nobody can tell any more which part of it is missing
+                self._answer_failure(500)
+            raise
+        if file is not None and file.error is not None:
+            raise file.error
         if self._sending == _LOST:
             raise ClientDisconnected
 
@@ -397,7 +408,7 @@ class HttpExchange(Exchange):
         except KeyError:
             raise EventError(f"An event has no 'type': {message!r:.100}") from None
         if self._sending == _DONE:
-            if type(kind) is not str or kind not in _KNOWN_EVENTS:
+            if type(kind) is not str or kind not in events.KNOWN:
                 raise EventError(f"Unknown event type {kind!r:.60}")
             return
         if self._sending != _IDLE and kind == "http.response.body":
@@ -410,6 +421,8 @@ class HttpExchange(Exchange):
             self._send_trailers(message)
         elif kind == "http.response.early_hint":
             self._send_early_hint(message)
+        elif type(kind) is str and kind in files.EVENTS:
+            self._send_file(message)
         else:
             raise EventError(f"Unknown event type {kind!r:.60}")
 
@@ -431,7 +444,7 @@ class HttpExchange(Exchange):
     def _send_body(self, message: Event) -> None:
         data = message.get("body", b"")
         if type(data) is not bytes:
-            data = _as_bytes(data)
+            data = events.content_of(data)
         more = bool(message.get("more_body"))
         response = self.response
         if self._sending == _STREAMING:
@@ -455,6 +468,8 @@ class HttpExchange(Exchange):
                     self._observe()
         elif self._sending == _IDLE:
             raise EventError("http.response.body sent before http.response.start")
+        elif self._sending == _FILE:
+            raise EventError("http.response.body sent while a file is being sent: await that first")
         else:
             raise EventError("http.response.body sent after the last one; http.response.trailers was announced")
 
@@ -465,13 +480,53 @@ class HttpExchange(Exchange):
         finally:
             self._observe()
 
+    def _send_file(self, message: Event) -> None:
+        kind = message["type"]
+        response = self.response
+        before = self._sending
+        if response is None or before not in (_HELD, _STREAMING):
+            raise EventError(f"{kind} sent before http.response.start, while another file is sent, or after the end")
+        if before == _STREAMING and kind == "http.response.pathsend":
+            raise EventError("http.response.pathsend sent beside other content")
+        part = files.part_of(message)
+        part.begin(self._on_file_end)
+        part.last = not part.more and not response.trailers
+        try:
+            if before == _HELD:
+                part.fit(response, self.request.method == "HEAD")
+            self._file = part
+            self.status = response.status
+            self._sending = _FILE
+            self.stream.send_file(response if before == _HELD else None, part)
+        except Exception:
+            part.close()
+            if self._sending == _FILE:
+                self._sending = before
+            raise
+        if part.error is not None:
+            raise part.error
+
+    def _on_file_end(self) -> None:
+        """The file was handed over, or could not be read to its end."""
+        part = self._file
+        response = self.response
+        if part is None or response is None or self._sending != _FILE:
+            return
+        self._file = None
+        if part.error is not None:
+            self._answer_failure(500)
+        elif part.more:
+            self._set_sending(_STREAMING)
+        elif response.trailers:
+            self._set_sending(_TRAILERS)
+        else:
+            self._set_sending(_DONE)
+            self._observe()
+
     def _send_trailers(self, message: Event) -> None:
         if self._sending != _TRAILERS:
             raise EventError("http.response.trailers needs 'trailers': True in http.response.start, and all content")
-        try:
-            checked = Response(200, message.get("headers", ())).headers
-        except (TypeError, ValueError) as error:
-            raise EventError(f"http.response.trailers: 'headers': {error}") from error
+        checked = events.trailers_of(message)
         if self._held_trailers is None:
             self._held_trailers = []
         self._held_trailers.extend(checked)
@@ -484,11 +539,7 @@ class HttpExchange(Exchange):
     def _send_early_hint(self, message: Event) -> None:
         if self._sending > _HELD:
             return  # the final head is out: too late for a hint, which is only advice
-        links = message.get("links", ())
-        try:
-            hints = Response(200, [(b"link", link) for link in links]).headers
-        except (TypeError, ValueError) as error:
-            raise EventError(f"http.response.early_hint: 'links': {error}") from error
+        hints = events.hints_of(message)
         if hints:
             self.stream.send_informational(103, hints)
 
@@ -522,34 +573,11 @@ class HttpExchange(Exchange):
             self._observe()
 
 
-_KNOWN_EVENTS = frozenset(
-    (
-        "http.response.start",
-        "http.response.body",
-        "http.response.trailers",
-        "http.response.early_hint",
-    )
-)
-
 _PLAIN_BODIES = {
     500: "Internal Server Error",
     503: "Service Unavailable",
     504: "Gateway Timeout",
 }
-
-
-def _as_bytes(data: object) -> bytes:
-    if isinstance(data, (bytes, bytearray, memoryview)):
-        return bytes(data)
-    raise EventError(f"http.response.body: 'body' must be bytes, not {type(data).__name__}")
-
-
-def _as_dict(message: Any) -> Event:
-    """An event that came as another kind of mapping."""
-    try:
-        return dict(message)
-    except (TypeError, ValueError):
-        raise EventError(f"An event must be a dict, not {message!r:.100}") from None
 
 
 async def _awaited(result: Any) -> None:

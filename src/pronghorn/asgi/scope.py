@@ -107,7 +107,12 @@ def _template_for(context: Context, server: tuple[str, int | None] | None, schem
 
 
 #: Extensions that ``HttpExchange`` serves on every connection.
-_EXTENSIONS = ("http.response.early_hint", "http.response.trailers")
+_EXTENSIONS = (
+    "http.response.early_hint",
+    "http.response.pathsend",
+    "http.response.trailers",
+    "http.response.zerocopysend",
+)
 
 
 def _template(context: Context, server: tuple[str, int | None] | None, scheme: str) -> Scope:

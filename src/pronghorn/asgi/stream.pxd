@@ -10,6 +10,7 @@ cdef class Stream:
     cpdef send_informational(self, int status, list headers)
     cpdef send_head(self, Response response, bytes data, bint end)
     cpdef send_data(self, bytes data, bint end)
+    cpdef send_file(self, Response response, part)
     cpdef send_trailers(self, list headers)
     cpdef open_tunnel(self, list headers)
     cpdef wake_within(self, double seconds)

@@ -6,6 +6,7 @@ protocol, so that all of ``asgi/`` can be driven without a socket or a parser.
 
 from __future__ import annotations
 
+from pronghorn.asgi.files import FilePart
 from pronghorn.wire.errors import ProtocolError
 from pronghorn.wire.request import Request
 from pronghorn.wire.response import Response
@@ -32,6 +33,14 @@ class Stream:
 
     def send_data(self, data: bytes, end: bool) -> None:
         """Send a part of the content. Raises ContentError where it does not fit the declared length."""
+        raise NotImplementedError
+
+    def send_file(self, response: Response | None, part: FilePart) -> None:
+        """Send a file as content, behind the head where ``response`` is given, and then call ``part.finish``.
+
+        Until then nothing else may be sent, and ``blocked`` is True. Where the exchange ends before, ``part`` is only
+        closed. Raises ContentError, with nothing sent, where the file does not fit the declared length.
+        """
         raise NotImplementedError
 
     def send_trailers(self, headers: list[tuple[bytes, bytes]]) -> None:
@@ -148,6 +157,14 @@ class RecordingStream(Stream):
     def send_data(self, data: bytes, end: bool) -> None:
         self.sent += len(data)
         self.calls.append(("data", data, bool(end)))
+
+    def send_file(self, response: Response | None, part: FilePart) -> None:
+        data = part.read()
+        if response is not None:
+            self.send_head(response, data, part.last)
+        else:
+            self.send_data(data, part.last)
+        part.finish()
 
     def send_trailers(self, headers: list[tuple[bytes, bytes]]) -> None:
         self.calls.append(("trailers", headers))

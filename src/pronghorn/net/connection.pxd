@@ -40,6 +40,7 @@ cdef class Connection:
     cdef bint _reading
     cdef readonly bint writable
     cdef Py_ssize_t _left_to_write
+    cdef object _transfer
     # its life
     cdef int _state
     cdef public double deadline
@@ -55,6 +56,13 @@ cdef class Connection:
     cpdef write(self, list out)
     cpdef pause_reading(self)
     cpdef resume_reading(self)
+    cpdef tell_writable(self)
+    cpdef begin_transfer(self, transfer)
+    cpdef end_transfer(self, bint paused)
+    cdef _stop_transfer(self)
+    cpdef bint can_sendfile(self) except -1
+    cpdef set_write_marks(self, int high)
+    cpdef Py_ssize_t unsent(self) except -1
     cpdef close(self)
     cpdef bint close_idle(self) except -1
     cpdef linger(self)

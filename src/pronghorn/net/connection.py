@@ -6,6 +6,7 @@ Knows transports and addresses; builds neither a scope nor a response.
 from __future__ import annotations
 
 import fcntl
+import os
 import socket
 import termios
 from collections.abc import Callable
@@ -101,6 +102,7 @@ class Connection:
         "_protocol",
         "_reading",
         "_state",
+        "_transfer",
         "_transport",
         "context",
         "deadline",
@@ -121,6 +123,7 @@ class Connection:
         self._state = _SERVING
         self._reading = True
         self._left_to_write = 0
+        self._transfer: Any = None
         self.writable = True
         self.deadline = 0.0
 
@@ -166,6 +169,7 @@ class Connection:
     def connection_lost(self, error: Exception | None) -> None:
         self._state = _CLOSED
         self.deadline = 0.0
+        self._stop_transfer()
         protocol = self._protocol
         self._protocol = None
         if protocol is not None:
@@ -174,6 +178,10 @@ class Connection:
         self.reaper.discard(self)
 
     def pause_writing(self) -> None:
+        transfer = self._transfer
+        if transfer is not None:
+            transfer.pause()
+            return
         self.writable = False
         self._watch_writing()
 
@@ -182,11 +190,13 @@ class Connection:
             # The loop gave the buffer up because the peer is gone, and connection_lost is on its way: who was told to
             # go on now would write into nothing, as fast as it can, and never learn of it.
             return
+        transfer = self._transfer
+        if transfer is not None:
+            transfer.resume()
+            return
         self.writable = True
         self.deadline = self.within(LINGER) if self._state >= _LINGERING else 0.0
-        protocol = self._protocol
-        if protocol is not None:
-            protocol.resume_writing()
+        self.tell_writable()
 
     # -- what the protocol asks -------------------------------------------------------------------------------------
 
@@ -238,8 +248,62 @@ class Connection:
             self._reading = True
             self._transport.resume_reading()
 
+    def tell_writable(self) -> None:
+        """Let the protocol go on writing."""
+        protocol = self._protocol
+        if protocol is not None:
+            protocol.resume_writing()
+
+    # -- what a file on its way asks --------------------------------------------------------------------------------
+
+    def begin_transfer(self, transfer: Any) -> None:
+        """``transfer``, a FileTransfer, is the only one to write until ``end_transfer``."""
+        self._transfer = transfer
+        self.writable = False
+        self._watch_writing()
+
+    def end_transfer(self, paused: bool) -> None:
+        """Others may write again; ``paused``: when the transport's buffer has gone down."""
+        self._transfer = None
+        if paused:
+            self._watch_writing()
+        elif self._transport is not None and not self._transport.is_closing():
+            self.writable = True
+            self.deadline = 0.0
+
+    def _stop_transfer(self) -> None:
+        """The connection ends, and the file with it."""
+        transfer = self._transfer
+        self._transfer = None
+        if transfer is not None:
+            transfer.stop()
+
+    def can_sendfile(self) -> bool:
+        """Whether the kernel can send a file to the peer by itself."""
+        return self.context.sendfile and self.extra_info("socket") is not None and not self.is_tls()
+
+    def duplicate_socket(self) -> socket.socket:
+        """Return the socket under a descriptor of its own, which the loop can watch beside the transport's."""
+        sock = self.extra_info("socket")
+        duplicate = socket.socket(sock.family, sock.type, sock.proto, fileno=os.dup(sock.fileno()))
+        duplicate.setblocking(False)
+        return duplicate
+
+    def set_write_marks(self, high: int) -> None:
+        """Have writing paused above ``high`` bytes of buffer, and resumed below; -1: at the loop's own marks."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.set_write_buffer_limits(None if high < 0 else high)
+
+    def unsent(self) -> int:
+        """Bytes that wait in this process for the peer to read."""
+        size: int = 0 if self._transport is None else self._transport.get_write_buffer_size()
+        return size if self._transfer is None else size + self._transfer.unsent()
+
+    # -- the end ----------------------------------------------------------------------------------------------------
+
     def close(self) -> None:
         """Close once all that was written has been sent."""
+        self._stop_transfer()
         if self._state < _CLOSED and self._transport is not None:
             self._state = _CLOSED
             if self.writable:
@@ -263,6 +327,7 @@ class Connection:
         """Close, but read and drop for a moment what the peer is still sending, lest it loses our last words."""
         if self._state >= _LINGERING or self._transport is None:
             return
+        self._stop_transfer()
         if not self._transport.can_write_eof() or self.is_tls():
             self.close()
             return
@@ -274,6 +339,7 @@ class Connection:
 
     def abort(self) -> None:
         """Close at once; what has not been sent is lost."""
+        self._stop_transfer()
         if self._transport is not None:
             self._state = _CLOSED
             self._transport.abort()
@@ -302,7 +368,7 @@ class Connection:
 
     def _watch_writing(self) -> None:
         """Give the peer its time to read what is written, but no more than what is left for the whole."""
-        self._left_to_write = self._transport.get_write_buffer_size()
+        self._left_to_write = self.unsent()
         self.deadline = self.within(self.context.write_timeout)
         protocol = self._protocol
         last_call = 0.0 if protocol is None else protocol.last_call()
@@ -310,7 +376,8 @@ class Connection:
             self.deadline = last_call
 
     def _judge_slow_reader(self) -> None:
-        if self._transport.get_write_buffer_size() < self._left_to_write:
+        transfer = self._transfer
+        if self.unsent() < self._left_to_write or (transfer is not None and transfer.is_reading()):
             self._watch_writing()
             return
         self.context.log.info("Closed connection from ip=%s: it does not read its response", self.peer())

@@ -65,7 +65,7 @@ cdef class Http1(Protocol):
     cdef consumed(self, Py_ssize_t size)
     cdef _schedule_pump(self)
     cdef _flush(self)
-    cdef written(self, Py_ssize_t size)
+    cpdef written(self, Py_ssize_t size)
     cdef _response_ended(self)
     cdef _judge_rest(self)
     cdef bint _is_much_left(self, Request request) except -1

@@ -12,9 +12,11 @@ from enum import IntEnum
 from typing import Any
 
 from pronghorn.asgi.exchange import HttpExchange
+from pronghorn.asgi.files import FilePart
 from pronghorn.asgi.stream import Exchange, Stream
 from pronghorn.asgi.websocket import WebSocketExchange
 from pronghorn.net.connection import Connection, Protocol
+from pronghorn.net.sendfile import FileTransfer
 from pronghorn.wire import http1_parser
 from pronghorn.wire.errors import ProtocolError
 from pronghorn.wire.http1_parser import Http1Parser
@@ -532,6 +534,19 @@ class Http1Stream(Stream):
         finally:
             self.sent = http._writer.sent
             http.written(len(data))
+
+    def send_file(self, response: Response | None, part: FilePart) -> None:
+        http = self._http
+        exchange = http._exchange
+        if exchange is None:
+            part.close()
+            return
+        writer = http._writer
+        if response is not None:
+            if writer.keep_alive and not http.keep_alive_after(part.last):
+                writer.keep_alive = False
+            writer.head(http._out, exchange.request, response, b"", False, http._context.defaults)
+        FileTransfer(http._connection, writer, self, http._out, http.written, part).start()
 
     def send_trailers(self, headers: list[tuple[bytes, bytes]]) -> None:
         http = self._http

@@ -30,5 +30,7 @@ cdef class Http1Writer:
     ) except -2
     @cython.locals(size="Py_ssize_t", excess="Py_ssize_t")
     cpdef data(self, list out, bytes data, bint end)
+    cpdef Py_ssize_t begin_file(self, list out, Py_ssize_t size, bint end) except -2
+    cpdef end_file(self, list out, Py_ssize_t size, bint end)
     cdef _finish(self, list out)
     cpdef trailers(self, list out, list headers)

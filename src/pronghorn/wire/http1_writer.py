@@ -180,6 +180,31 @@ class Http1Writer:
         if excess > 0:
             raise ContentError(f"Response content is {excess} bytes longer than its Content-Length")
 
+    def begin_file(self, out: list[bytes], size: int, end: bool) -> int:
+        """Append what goes before ``size`` bytes of content that the caller sends itself, and counts in ``sent``.
+
+        ``size``: -1 where nobody knows it, and then parts come through ``data``. Returns how many are to be sent: the
+        same, or 0. Raises ContentError, with nothing appended, where they would not fit the declared length.
+        """
+        if self._framing == _NONE:
+            return 0
+        if size < 0:
+            return -1
+        if self._framing == _LENGTH:
+            if size > self._remaining or (end and size < self._remaining):
+                raise ContentError(f"A file of {size} bytes, where Content-Length leaves {self._remaining}")
+            self._remaining -= size
+        elif self._framing == _CHUNKED and size:
+            out.append(b"%x\r\n" % size)
+        return size
+
+    def end_file(self, out: list[bytes], size: int, end: bool) -> None:
+        """Append what goes behind the bytes of ``begin_file``; ``end``: nothing follows. Raises ContentError."""
+        if self._framing == _CHUNKED and size > 0:
+            out.append(b"\r\n")
+        if end:
+            self._finish(out)
+
     def _finish(self, out: list[bytes]) -> None:
         self.complete = True
         if self._framing == _CHUNKED:
