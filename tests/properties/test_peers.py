@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -92,3 +93,9 @@ def test_a_difference_without_a_row_fails() -> None:
     mine = Reading(b"GET", b"/", b"1.1", (), complete=True)
     with pytest.raises(AssertionError):
         _level("h11", mine, replace(mine, method=b"PUT"), {}, Account())
+
+
+def test_each_row_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "http1.md").read_text(encoding="utf-8")
+    for row in (*differences.READ, *differences.REFUSED):
+        assert f"| {row.what} | {' and '.join(row.peers)} | {row.reason} |" in page
