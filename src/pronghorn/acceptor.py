@@ -13,6 +13,8 @@ import errno
 import os
 import select
 import socket
+import ssl
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -34,9 +36,10 @@ _MOST_ASIDE = 5
 _MOST_PER_WAKE_UP = 4
 #: Waiting connections taken over when the listener is given up, at most: more than any backlog holds.
 _MOST_AT_ONCE = 65536
-_TLS_HANDSHAKE_TIMEOUT = 30.0
 #: Seconds that handshakes under way get when the listeners are given up.
 _HANDSHAKES = 2.0
+#: Seconds that stand for "no limit" where the loop wants a number.
+_WITHOUT_END = 30 * 86400.0
 #: accept(2): what became of the connection while it waited, and says nothing of the listener.
 _LOST_WHILE_WAITING = {
     getattr(errno, name)
@@ -51,6 +54,7 @@ class Acceptor:
 
     ``listeners``: sockets, or Gunicorn's wrappers of them, which are closed by their own ``close``: a descriptor of
     this process that stayed open would go on taking connections into a backlog that nobody empties.
+    ``handshake_timeout``: seconds for a TLS handshake, 0 for any time.
     ``most``: connections this worker may have open. ``count``: callable that says how many are made.
     ``row``: this worker's row of the scoreboard, None where connections need no balance.
     Call ``made`` when a protocol's connection is made, ``closed`` when one has ended.
@@ -66,6 +70,7 @@ class Acceptor:
         count: Callable[[], int],
         log: Any,
         tls: ServerTls | None = None,
+        handshake_timeout: float = 0.0,
         row: Row | None = None,
         proxy_headers: ProxyHeaderReader | None = None,
     ) -> None:
@@ -77,6 +82,10 @@ class Acceptor:
         self._count = count
         self._log = log
         self._tls = tls
+        self._tls_times = {"ssl_handshake_timeout": handshake_timeout or _WITHOUT_END}
+        if not isinstance(loop, asyncio.BaseEventLoop) or sys.version_info >= (3, 11):
+            # Whether a peer still reads what was written is ``Connection``'s to judge, by its progress.
+            self._tls_times["ssl_shutdown_timeout"] = _WITHOUT_END
         self._row = row
         self._proxy_headers = proxy_headers
         self._pending: set[Any] = set()
@@ -268,12 +277,12 @@ class Acceptor:
     def _accept(self, listener: socket.socket) -> bool:
         """Accept one connection; False when there was none."""
         try:
-            sock, _ = listener.accept()
+            sock, peer = listener.accept()
         except (BlockingIOError, InterruptedError):
             return False
         except OSError as error:
             return self._accept_failed(error)
-        self._open(sock)
+        self._open(sock, peer)
         self._yields = 0
         if self._running:
             load = self.load
@@ -296,10 +305,10 @@ class Acceptor:
 
     # -- opening ----------------------------------------------------------------------------------------------------
 
-    def _open(self, sock: socket.socket) -> None:
+    def _open(self, sock: socket.socket, peer: Any) -> None:
         protocol = self._make_protocol()
         self._pending.add(protocol)
-        opening = _Opening(self, sock, protocol)
+        opening = _Opening(self, sock, peer, protocol)
         if self._tls is None and self._proxy_headers is None:
             opening.step()
         else:
@@ -318,25 +327,25 @@ class Acceptor:
         if self._tls is None:
             return self._loop.connect_accepted_socket(lambda: protocol, sock)
         return self._loop.connect_accepted_socket(
-            lambda: protocol, sock, ssl=self._tls.context, ssl_handshake_timeout=_TLS_HANDSHAKE_TIMEOUT
+            lambda: protocol, sock, ssl=self._tls.context, **self._tls_times
         )
 
     async def _connect_announced(self, headers: ProxyHeaderReader, sock: socket.socket, protocol: Any) -> None:
         """Read a PROXY header first. Where it is refused, TLS leaves no way to say so but in the log."""
         opening = await headers.read(sock)
         if self._tls is not None and opening.error is not None:
-            peer = sock.getpeername()
-            ip = peer[0] if isinstance(peer, tuple) else "unix"
-            self._log.warning("Invalid request from ip=%s: %s", ip, opening.error.reason)
+            self._log.warning("Invalid request from ip=%s: %s", _ip(sock.getpeername()), opening.error.reason)
             raise ConnectionAbortedError(opening.error.reason)
         if self._tls is not None and opening.early:
             raise ConnectionAbortedError("Neither a PROXY header nor TLS")
         protocol.opening = opening
         await self._connect(sock, protocol)
 
-    def failed(self, sock: socket.socket, protocol: Any, error: BaseException) -> None:
-        """A connection did not come about."""
-        if isinstance(error, (OSError, asyncio.TimeoutError, asyncio.CancelledError)):
+    def failed(self, sock: socket.socket, peer: Any, protocol: Any, error: BaseException) -> None:
+        """A connection did not come about. ``peer``: its address, as ``accept`` told it."""
+        if isinstance(error, ssl.SSLError) and error.reason == "HTTP_REQUEST":
+            self._log.warning("Invalid request from ip=%s: plain HTTP on a port that speaks TLS", _ip(peer))
+        elif isinstance(error, (OSError, asyncio.TimeoutError, asyncio.CancelledError)):
             # The peer left, or its TLS handshake failed: its own affair, but worth a line when something is searched.
             self._log.debug("Connection was not opened: %s", error)
         else:
@@ -346,6 +355,11 @@ class Acceptor:
         self.closed()
 
 
+def _ip(peer: Any) -> str:
+    """The peer as it stands in a log line."""
+    return str(peer[0]) if isinstance(peer, tuple) else "unix"
+
+
 class _Opening:
     """One accepted socket on its way to a transport.
 
@@ -353,11 +367,12 @@ class _Opening:
     the next turn of the loop.
     """
 
-    __slots__ = ("_acceptor", "_coroutine", "_protocol", "_sock")
+    __slots__ = ("_acceptor", "_coroutine", "_peer", "_protocol", "_sock")
 
-    def __init__(self, acceptor: Acceptor, sock: socket.socket, protocol: Any) -> None:
+    def __init__(self, acceptor: Acceptor, sock: socket.socket, peer: Any, protocol: Any) -> None:
         self._acceptor = acceptor
         self._sock = sock
+        self._peer = peer
         self._protocol = protocol
         self._coroutine = acceptor.connect(sock, protocol)
 
@@ -366,7 +381,7 @@ class _Opening:
         try:
             await self._coroutine
         except BaseException as error:
-            self._acceptor.failed(self._sock, self._protocol, error)
+            self._acceptor.failed(self._sock, self._peer, self._protocol, error)
             if not isinstance(error, Exception):
                 raise
         else:
@@ -380,7 +395,7 @@ class _Opening:
             self._acceptor.made(self._protocol)  # long since, but where making it failed in a way the loop hides
             return
         except (Exception, asyncio.CancelledError) as error:
-            self._acceptor.failed(self._sock, self._protocol, error)
+            self._acceptor.failed(self._sock, self._peer, self._protocol, error)
             return
         if waiter is None:
             asyncio.get_running_loop().call_soon(self.step)

@@ -110,6 +110,7 @@ class Server:
             count=lambda: len(self._reaper.connections),
             log=log,
             tls=tls,
+            handshake_timeout=settings.timeouts.header,
             row=None if own_listeners else row,
             proxy_headers=self._make_proxy_headers(),
         )

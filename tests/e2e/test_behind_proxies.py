@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 
+from tests.support.certificates import Certificates
 from tests.support.raw import RawClient, request_bytes
 from tests.support.server import GunicornServer
 from tests.support.versions import needs_gunicorn
@@ -274,37 +274,6 @@ def test_a_silent_peer_does_not_hold_up_the_end(serve: Serve) -> None:
 
 
 # -- TLS --------------------------------------------------------------------------------------------------------------
-
-
-class Certificates:
-    """A server's files and a client's context."""
-
-    def __init__(self, directory: Path) -> None:
-        directory.mkdir(exist_ok=True)
-        self.authority = trustme.CA()
-        self.people = trustme.CA()
-        self.certfile, self.keyfile, self.ca_certs = (directory / name for name in ("cert.pem", "key.pem", "ca.pem"))
-        self.people.cert_pem.write_to_path(self.ca_certs)
-        self.write()
-
-    def write(self) -> None:
-        certificate = self.authority.issue_cert("localhost")
-        certificate.cert_chain_pems[0].write_to_path(self.certfile)
-        certificate.private_key_pem.write_to_path(self.keyfile)
-
-    @property
-    def settings(self) -> dict[str, str]:
-        return {"certfile": str(self.certfile), "keyfile": str(self.keyfile)}
-
-    def pem(self) -> str:
-        return ssl.DER_cert_to_PEM_cert(ssl.PEM_cert_to_DER_cert(self.certfile.read_text()))
-
-    def context(self, identity: trustme.LeafCert | None = None) -> ssl.SSLContext:
-        context = ssl.create_default_context()
-        self.authority.configure_trust(context)
-        if identity is not None:
-            identity.configure_cert(context)
-        return context
 
 
 @pytest.fixture

@@ -41,6 +41,7 @@ cdef class Connection:
     cdef readonly bint writable
     cdef Py_ssize_t _left_to_write
     cdef object _transfer
+    cdef double _patience
     # its life
     cdef int _state
     cdef public double deadline

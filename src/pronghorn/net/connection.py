@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import sys
 import termios
 from collections.abc import Callable
 from enum import IntEnum
@@ -37,6 +38,9 @@ _CLOSED = int(State.CLOSED)
 #: Seconds during which what a peer still sends is read and dropped, so that our last response reaches it: closing a
 #: socket with unread bytes resets the connection (RFC 9112 section 9.6).
 LINGER = 2.0
+#: Seconds for a peer to answer the close_notify of TLS once it has all that was written; it need not (RFC 8446 section
+#: 6.1), and one that keeps the connection in a pool and does not look at it never does.
+FAREWELL = 0.5
 _NONE_UNREAD = bytes(4)
 #: A batch of small writes is joined; larger ones go out as they are.
 _MOST_JOINED = 65536
@@ -99,6 +103,7 @@ class Connection:
     __slots__ = (
         "_choose",
         "_left_to_write",
+        "_patience",
         "_protocol",
         "_reading",
         "_state",
@@ -124,6 +129,7 @@ class Connection:
         self._reading = True
         self._left_to_write = 0
         self._transfer: Any = None
+        self._patience = 0.0
         self.writable = True
         self.deadline = 0.0
 
@@ -309,6 +315,37 @@ class Connection:
             if self.writable:
                 self._watch_writing()
             self._transport.close()
+            if self.writable and self.is_tls():
+                self._left_to_write = self._unacknowledged()
+                self._patience = self.within(self.context.write_timeout)
+                self.deadline = self.within(FAREWELL)
+
+    def _unacknowledged(self) -> int:
+        """Bytes of TLS that the peer has not acknowledged. What is between the loop's layers cannot be seen, but while
+        there is any, the kernel's queue is not empty."""
+        unsent = self.unsent()
+        sock = self.extra_info("socket")
+        if sock is None:
+            return unsent
+        try:
+            queued = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, _NONE_UNREAD)
+        except OSError:  # a system that does not tell it of sockets
+            return unsent
+        return unsent + int.from_bytes(queued, sys.byteorder)
+
+    def _end_tls(self, now: float) -> None:
+        """The end of TLS was announced: wait for what was written to arrive, while it does, and for no answer."""
+        unsent = self._unacknowledged()
+        if not unsent:
+            self.abort()
+            return
+        if unsent < self._left_to_write:
+            self._left_to_write = unsent
+            self._patience = self.within(self.context.write_timeout)
+        elif self._patience and now >= self._patience:
+            self._give_up_on_reader()
+            return
+        self.deadline = self.within(FAREWELL)
 
     def close_idle(self) -> bool:
         """Close, unless the peer has sent what the loop has not read yet; whether it is closed.
@@ -352,6 +389,9 @@ class Connection:
         protocol = self._protocol
         if self._transport is None or protocol is None:
             return
+        if self._state == _CLOSED and self.writable and self.is_tls():
+            self._end_tls(now)
+            return
         unsent = self._transport.get_write_buffer_size()
         if self._state == _LINGERING and unsent:
             self.close()
@@ -379,7 +419,10 @@ class Connection:
         transfer = self._transfer
         if self.unsent() < self._left_to_write or (transfer is not None and transfer.is_reading()):
             self._watch_writing()
-            return
+        else:
+            self._give_up_on_reader()
+
+    def _give_up_on_reader(self) -> None:
         self.context.log.info("Closed connection from ip=%s: it does not read its response", self.peer())
         self.abort()
 
