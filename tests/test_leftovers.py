@@ -106,24 +106,30 @@ def run(program: str) -> subprocess.CompletedProcess[str]:
 
 LAST_RESORT = """
 import atexit, logging, threading, time
+from concurrent.futures import ThreadPoolExecutor
 from pronghorn.leftovers import leave_threads
 logging.basicConfig()
 atexit.register(print, "atexit", flush=True)
-threading.Thread(target=time.sleep, args=({seconds},), name="stuck").start()
+if {pool}:
+    ThreadPoolExecutor(thread_name_prefix="stuck").submit(time.sleep, {seconds})
+else:
+    threading.Thread(target=time.sleep, args=({seconds},), name="stuck").start()
 leave_threads(logging.getLogger(), {patience}, 7)
 print("hooks", flush=True)
 """
 
 
-def test_a_thread_that_never_ends_does_not_keep_the_process() -> None:
-    ended = run(LAST_RESORT.format(seconds=300, patience=0.1))
+@pytest.mark.parametrize("pool", [False, True])
+def test_a_thread_that_never_ends_does_not_keep_the_process(pool: bool) -> None:
+    ended = run(LAST_RESORT.format(seconds=300, patience=0.1, pool=pool))
     assert ended.returncode == 7
     assert ended.stdout == "hooks\n"
     assert "do not end: stuck" in ended.stderr
 
 
-def test_a_thread_that_ends_in_time_is_waited_for() -> None:
-    ended = run(LAST_RESORT.format(seconds=0.2, patience=20))
+@pytest.mark.parametrize("pool", [False, True])
+def test_a_thread_that_ends_in_time_is_waited_for(pool: bool) -> None:
+    ended = run(LAST_RESORT.format(seconds=0.2, patience=20, pool=pool))
     assert ended.returncode == 0
     assert ended.stdout == "hooks\natexit\n"
     assert ended.stderr == ""

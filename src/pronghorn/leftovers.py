@@ -58,13 +58,16 @@ def leave_threads(log: Any, seconds: float, exit_code: int) -> None:
 
     Call it when nothing but the exit is left to do. Hooks that run before (``worker_exit``) take what time they need.
     """
-    threading.Thread(
-        target=_end_process, args=(log, max(seconds, _LEAST_EXIT), exit_code), name="last resort", daemon=True
-    ).start()
+    begun = threading.Event()
+    # The last to register is the first to be called, before concurrent.futures, which uses this too, joins its threads.
+    register: Any = threading._register_atexit  # type: ignore[attr-defined]
+    register(begun.set)
+    arguments = (begun, log, max(seconds, _LEAST_EXIT), exit_code)
+    threading.Thread(target=_end_process, args=arguments, name="last resort", daemon=True).start()
 
 
-def _end_process(log: Any, seconds: float, exit_code: int) -> None:
-    threading.main_thread().join()  # returns when the interpreter begins to wait for the other threads
+def _end_process(begun: threading.Event, log: Any, seconds: float, exit_code: int) -> None:
+    begun.wait()
     time.sleep(seconds)
     names = [one.name for one in threading.enumerate() if not one.daemon and one is not threading.main_thread()]
     if names:

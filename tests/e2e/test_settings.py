@@ -323,3 +323,9 @@ def test_keepalive_of_a_setting(serve: Serve) -> None:
     with RawClient(serve(keepalive=1).address) as client:
         assert client.request("GET", "/").status == 200
         client.assert_closed()
+
+
+def test_check_config(serve: Serve) -> None:
+    server = serve(args=["--check-config"], ready=False)
+    assert server.wait_exit() == 0
+    assert "Booting worker" not in server.log()
