@@ -63,9 +63,9 @@ async def _http(scope: dict[str, Any], receive: Callable[..., Any], send: Callab
 
 
 async def _websocket(receive: Callable[..., Any], send: Callable[..., Awaitable[None]]) -> None:
-    """Says its process id, then waits for the end."""
+    """Says its process id, then whatever it is told, until the end."""
     await receive()
     await send({"type": "websocket.accept"})
     await send({"type": "websocket.send", "text": str(os.getpid())})
-    while (await receive())["type"] != "websocket.disconnect":
-        pass
+    while (message := await receive())["type"] != "websocket.disconnect":
+        await send({**message, "type": "websocket.send"})

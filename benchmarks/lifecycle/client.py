@@ -34,6 +34,8 @@ class Tally:
     longest: float = 0.0
     stalled: float = 0.0
     lost: Counter[str] = field(default_factory=Counter)
+    #: By the process that had answered on the connection before, "" where none had.
+    lost_on: Counter[str] = field(default_factory=Counter)
     pids: Counter[str] = field(default_factory=Counter)
 
     def as_dict(self) -> dict[str, object]:
@@ -62,8 +64,9 @@ class Session:
     """One connection."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
+        self.reader, self.writer = reader, writer
         self.requests = 0
+        self.pid = ""
 
     @classmethod
     async def open(cls, address: tuple[str, int]) -> Session:
@@ -75,22 +78,23 @@ class Session:
     @property
     def ended(self) -> bool:
         """Whether the peer has already closed it, so that nobody would send on it."""
-        return self._reader.at_eof() or self._reader.exception() is not None
+        return self.reader.at_eof() or self.reader.exception() is not None
 
     async def exchange(self, number: int, *, close: bool) -> tuple[str, bool]:
         """Send a request and verify its answer; the server's process id, and whether it announced the end."""
-        request, expected = _request(number, close)
+        request, expected = request_of(number, close)
         what = "reused connection" if self.requests else "new connection"
         self.requests += 1
-        self._writer.write(request)
+        self.writer.write(request)
         try:
-            return await asyncio.wait_for(self._read(expected, what), _PATIENCE)
+            self.pid, closing = await asyncio.wait_for(self._read(expected, what), _PATIENCE)
+            return self.pid, closing
         except (asyncio.TimeoutError, TimeoutError):
             raise Lost(f"no answer within {_PATIENCE:.0f} s, {what}") from None
 
     async def _read(self, expected: bytes, what: str) -> tuple[str, bool]:
         try:
-            head = await self._reader.readuntil(b"\r\n\r\n")
+            head = await self.reader.readuntil(b"\r\n\r\n")
         except asyncio.IncompleteReadError as error:
             raise Lost(f"{'cut head' if error.partial else 'no answer'}, {what}") from None
         except OSError as error:
@@ -101,9 +105,9 @@ class Session:
             if fields.get("transfer-encoding") == "chunked":
                 body = await self._chunks()
             elif "content-length" in fields:
-                body = await self._reader.readexactly(int(fields["content-length"]))
+                body = await self.reader.readexactly(int(fields["content-length"]))
             else:
-                body = await self._reader.read(-1)
+                body = await self.reader.read(-1)
         except (asyncio.IncompleteReadError, OSError):
             raise Lost(f"cut body, {what}") from None
         if status.split()[1] != "200":
@@ -115,16 +119,16 @@ class Session:
     async def _chunks(self) -> bytes:
         body = bytearray()
         while True:
-            size = int((await self._reader.readuntil(b"\r\n")).partition(b";")[0], 16)
-            body += (await self._reader.readexactly(size + 2))[:-2]
+            size = int((await self.reader.readuntil(b"\r\n")).partition(b";")[0], 16)
+            body += (await self.reader.readexactly(size + 2))[:-2]
             if size == 0:
                 return bytes(body)
 
     def close(self) -> None:
-        self._writer.close()
+        self.writer.close()
 
 
-def _request(number: int, close: bool) -> tuple[bytes, bytes]:
+def request_of(number: int, close: bool) -> tuple[bytes, bytes]:
     """A request that is determined by its number, and the body of its answer."""
     dice = random.Random(number)
     key, size, parts = f"k{number}", dice.choice(_SIZES), dice.choice((1, 1, 1, 3))
@@ -136,9 +140,19 @@ def _request(number: int, close: bool) -> tuple[bytes, bytes]:
     if close:
         lines.append("Connection: close")
     if content:
-        lines.append(f"Content-Length: {len(content)}")
         key += hashlib.sha256(content).hexdigest()
+        if dice.random() < 0.3:
+            lines.append("Transfer-Encoding: chunked")
+            content = _chunked(content, dice.randrange(1, len(content) + 1))
+        else:
+            lines.append(f"Content-Length: {len(content)}")
     return "\r\n".join([*lines, "", ""]).encode() + content, expected_body(key, size)
+
+
+def _chunked(content: bytes, middle: int) -> bytes:
+    """``content`` in two chunks, or one."""
+    parts = [part for part in (content[:middle], content[middle:]) if part]
+    return b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
 
 
 class Load:
@@ -209,6 +223,7 @@ class Load:
             pid, closing = await session.exchange(next(self._numbers), close=fresh)
         except Lost as loss:
             self.tally.lost[str(loss)] += 1
+            self.tally.lost_on[session.pid] += 1
             return True
         tally = self.tally
         tally.answered += 1

@@ -71,7 +71,7 @@ def _markdown(result: dict[str, list[dict[str, object]]]) -> str:
         for row in result["scenarios"]:
             kinds = row["kinds"]
             assert isinstance(kinds, dict)
-            what = ", ".join(f"{count} × {kind}" for kind, count in kinds.items()) or row["note"]
+            what = ", ".join([*(f"{count} × {kind}" for kind, count in kinds.items()), *filter(None, [row["note"]])])
             lines.append(
                 f"| {row['scenario']} | {row['worker']} | {row['front']} | {row['seconds']} | {row['answered']:,} "
                 f"| {row['lost']} | {row['refused']} | {row['longest_s']} | {row['stalled_s']} | {what} |"

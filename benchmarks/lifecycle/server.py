@@ -26,6 +26,7 @@ class Server:
     def __init__(self, worker_class: str, workers: int = 2, **settings: object) -> None:
         self.worker_class = worker_class
         self.workers = workers
+        self.killed: set[int] = set()
         self._settings = settings
         self._folder = tempfile.TemporaryDirectory(prefix="lifecycle-")
         self.port = _free_port()
@@ -92,6 +93,10 @@ class Server:
             return int((Path(self._folder.name) / "pid").read_text())
         except (OSError, ValueError):
             return self.process.pid
+
+    def kill(self, pid: int) -> None:
+        self.killed.add(pid)
+        os.kill(pid, signal.SIGKILL)
 
     def wait_exit(self) -> int:
         return self.process.wait(_STOP_SECONDS)

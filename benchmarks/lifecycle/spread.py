@@ -70,7 +70,7 @@ async def _one_blocked(server: Server) -> dict[str, object]:
     """3 seconds into nothing: the others take what comes, evenly and at once."""
     await asyncio.sleep(1.5)
     blocker = await Session.open(server.address)
-    blocker._writer.write(b"GET /block?seconds=3 HTTP/1.1\r\nHost: x\r\n\r\n")
+    blocker.writer.write(b"GET /block?seconds=3 HTTP/1.1\r\nHost: x\r\n\r\n")
     await asyncio.sleep(0.1)
     held = Held(server)
     await held.open(64)
