@@ -19,7 +19,7 @@ QUIET_TURNS = 25
 #: Turns of the loop after which a condition will not come true any more.
 MOST_TURNS = 20_000
 #: Seconds after which a test hangs; far more than any needs.
-HANGS = 20.0
+HANGS = 120.0
 
 EAGER_POSSIBLE = sys.version_info >= (3, 12)
 #: The ways to start applications that this Python has.
