@@ -1,5 +1,6 @@
 cimport cython
 
+from pronghorn.wire.field_names cimport known_name
 from pronghorn.wire.http1_framing cimport settle
 from pronghorn.wire.http1_rules cimport Rules
 from pronghorn.wire.read_buffer cimport ReadBuffer
@@ -19,7 +20,6 @@ cdef int _TAB, _LF, _CR, _SP, _COLON, _QUESTION, _SLASH, _SEMICOLON
 cdef int _UNDERSCORE_MARK, _DECODE_MARK, _TLS_HANDSHAKE
 cdef bytes _METHOD, _PATH, _QUERY, _FIELD_NAME, _FIELD_VALUE, _HEX_VALUE
 cdef bytes _NOTHING, _METHOD_FILLER, _PATH_FILLER, _QUERY_FILLER, _NAME_FILLER, _VALUE_FILLER, _SPACES, _ALL_BUT_LF
-cdef dict _NAMES
 cdef str _CONNECT
 cdef int _MOST_EMPTY_LINES, _MOST_CHUNK_LINE, _MOST_CHUNK_DIGITS
 
@@ -75,11 +75,11 @@ cdef class Http1Parser:
         data=bytes, buf="const unsigned char*", names="const unsigned char*", values="const unsigned char*",
         size="Py_ssize_t", start="Py_ssize_t", i="Py_ssize_t", name_end="Py_ssize_t", value_start="Py_ssize_t",
         value_end="Py_ssize_t", most_fields="Py_ssize_t", most_size="Py_ssize_t", marks="unsigned char",
-        filler=bytes,
+        filler=bytes, name=bytes,
     )
     cdef int _read_fields(self, list fields) except -1
     cdef int _count_head(self, Py_ssize_t size) except -1
-    cdef int _add_field(self, list fields, bytes raw, bytes value, int marks) except -1
+    cdef int _add_uncommon(self, list fields, bytes name, bytes value, int marks) except -1
     @cython.locals(data=bytes, byte=int)
     cdef Py_ssize_t _read_odd_field(self, list fields, Py_ssize_t start, Py_ssize_t name_end) except? -1
     @cython.locals(data=bytes, end="Py_ssize_t")

@@ -12,11 +12,12 @@ from enum import IntEnum
 
 from pronghorn.wire import chars
 from pronghorn.wire.errors import ProtocolError, shown
+from pronghorn.wire.field_names import known_name
 from pronghorn.wire.http1_folding import Folds
 from pronghorn.wire.http1_framing import settle
 from pronghorn.wire.http1_rules import Rules
 from pronghorn.wire.http1_target import decoded, read_other_form
-from pronghorn.wire.http1_vocabulary import CHUNK_EXTENSIONS, FORBIDDEN_TRAILERS, METHODS, NAMES
+from pronghorn.wire.http1_vocabulary import CHUNK_EXTENSIONS, FORBIDDEN_TRAILERS, METHODS
 from pronghorn.wire.read_buffer import ReadBuffer
 from pronghorn.wire.request import Request
 
@@ -78,7 +79,6 @@ _VALUE_FILLER = chars.members(chars.FIELD_VALUE)
 _SPACES = b" \t"
 _ALL_BUT_LF = bytes(byte for byte in range(256) if byte != _LF)
 _CONNECT = METHODS[b"CONNECT"]
-_NAMES = NAMES
 
 #: Empty lines a robust server skips before a request line (RFC 9112 section 2.2).
 _MOST_EMPTY_LINES = 8
@@ -407,6 +407,8 @@ class Http1Parser:
             while i < size and (buf[i] == _SP or buf[i] == _TAB):
                 i += 1
             value_start = i
+            while i + 4 <= size and values[buf[i]] & values[buf[i + 1]] & values[buf[i + 2]] & values[buf[i + 3]]:
+                i += 4
             while i < size and values[buf[i]]:
                 i += 1
             if i == size:
@@ -425,7 +427,12 @@ class Http1Parser:
             if i - start > most_size:
                 raise ProtocolError(431, f"Field {shown(data[start:name_end])} is too large")
             self._count_head(i - start)
-            self._add_field(fields, buf[start:name_end], buf[value_start:value_end], marks)
+            name = known_name(data, start, name_end)
+            if name is None:
+                self._add_uncommon(fields, buf[start:name_end].lower(), buf[value_start:value_end], marks)
+            else:
+                self._dropped = False
+                fields.append((name, buf[value_start:value_end]))
             if len(fields) > most_fields:
                 raise ProtocolError(431, "Too many fields")
             start = i
@@ -442,15 +449,10 @@ class Http1Parser:
             raise ProtocolError(431, "Header section is too large")
         return 1
 
-    def _add_field(self, fields: list[tuple[bytes, bytes]], raw: bytes, value: bytes, marks: int) -> int:
-        name = _NAMES.get(raw)
-        if name is None:
-            name = raw.lower()
-        self._dropped = False
-        if marks & _UNDERSCORE_MARK and not self._rules.keeps(name, self._state == _TRAILERS):
-            self._dropped = True
-            return 0
-        fields.append((name, value))
+    def _add_uncommon(self, fields: list[tuple[bytes, bytes]], name: bytes, value: bytes, marks: int) -> int:
+        self._dropped = bool(marks & _UNDERSCORE_MARK) and not self._rules.keeps(name, self._state == _TRAILERS)
+        if not self._dropped:
+            fields.append((name, value))
         return 0
 
     def _read_odd_field(self, fields: list[tuple[bytes, bytes]], start: int, name_end: int) -> int:

@@ -28,14 +28,8 @@ x-http-method-override x-original-uri x-queue-start x-real-ip x-request-id x-req
 x-scheme
 """.split()
 
-#: Field names as clients write them (lower-case, Title-Case, and the odd ones) to the one lower-case object.
-NAMES: dict[bytes, bytes] = {}
-for _name in _COMMON:
-    _lower = _name.encode()
-    for _spelling in (_lower, _name.title().encode(), _name.upper().encode()):
-        NAMES[_spelling] = _lower
-for _odd in (b"DNT", b"TE", b"X-CSRFToken", b"X-CSRF-Token", b"X-API-Key", b"X-Request-ID", b"ETag", b"sec-ch-ua"):
-    NAMES[_odd] = NAMES.get(_odd.lower(), _odd.lower())
+#: The names that requests use all the time, in lower case.
+NAMES = tuple(name.encode() for name in _COMMON)
 
 #: Framing, routing, request modifiers, authentication and content fields (RFC 9110 section 6.5.1): read too late, a
 #: trailer of such a name could change what was already decided.
