@@ -284,6 +284,23 @@ class TestWebSockets:
         server.wait_gone([first])
 
 
+# -- files ------------------------------------------------------------------------------------------------------------
+
+
+@promise("`sendfile`: an application may hand over a file by its path")
+def test_sendfile(serve: Serve, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"content " * 100_000)
+    source = (
+        "async def app(scope, receive, send):\n"
+        "    assert scope['type'] == 'http' and 'http.response.pathsend' in scope['extensions']\n"
+        f"    headers = [(b'content-length', b'{file.stat().st_size}')]\n"
+        "    await send({'type': 'http.response.start', 'status': 200, 'headers': headers})\n"
+        f"    await send({{'type': 'http.response.pathsend', 'path': {str(file)!r}}})\n"
+    )
+    assert serve(source=source).get("/").body == file.read_bytes()
+
+
 # -- TLS --------------------------------------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,6 +38,12 @@ async def app(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": json.dumps(document).encode()})
 """
+
+
+def others_can_read(path: str) -> bool:
+    """Whether every user gets to the files of Python, of the tests and of the packages."""
+    places = {os.path.realpath(place) for place in (path, os.__file__, __file__, sys.executable, pytest.__file__)}
+    return all(os.stat(parent).st_mode & 0o005 == 0o005 for place in places for parent in Path(place).parents)
 
 
 def shown(serve: Serve, **settings: object) -> dict:
@@ -71,6 +78,7 @@ class TestProcess:
         assert any(target.startswith(f"{tmp_path}/wgunicorn-") for target in targets)
 
     @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+    @pytest.mark.skipif(not others_can_read(sys.prefix), reason="another user could not read this Python")
     def test_user_and_group(self, serve: Serve, tmp_path: Path) -> None:
         for directory in (tmp_path, *tmp_path.parents):
             if directory.stat().st_uid == os.getuid() and str(directory).startswith("/tmp/"):
