@@ -17,7 +17,8 @@ from pronghorn.wire.ws_frames cimport FrameParser
 #               └─ websocket.close, a failure ──► CLOSED
 
 cdef int _CONNECTING, _DENYING, _OPEN, _CLOSING, _CLOSED
-cdef int _NEED_DATA, _MESSAGE, _PING, _PONG
+cdef int _NEED_DATA, _MESSAGE, _PING, _PONG, _TEXT, _BINARY
+cdef Py_ssize_t _LARGE
 cdef Done _DONE_AWAITABLE
 cdef object _text_frame, _binary_frame, _monotonic
 
@@ -82,6 +83,7 @@ cdef class WebSocketExchange(Inbox):
     cpdef send(self, message)
     cdef _send(self, dict message)
     cdef _send_message(self, dict message)
+    cdef _send_large(self, int opcode, bytes payload)
     cdef _accept(self, dict message)
     cdef _close(self, dict message)
     cdef _deny(self, str kind, dict message)

@@ -17,10 +17,12 @@ from typing import Any
 from pronghorn.asgi import awaitables
 from pronghorn.asgi.context import Context
 from pronghorn.asgi.errors import ClientDisconnected, EventError, came_of_disconnect, is_disconnect
+from pronghorn.asgi.events import as_dict
 from pronghorn.asgi.exchange import CLIENT_CLOSED_REQUEST
 from pronghorn.asgi.inbox import Inbox
 from pronghorn.asgi.scope import Endpoint, endpoint_of, websocket_scope
 from pronghorn.asgi.stream import Stream
+from pronghorn.asgi.websocket_events import as_bytes, as_str, awaited, fail_later, tells_disconnect
 from pronghorn.wire import ws_deflate, ws_frames, ws_handshake
 from pronghorn.wire.errors import ProtocolError
 from pronghorn.wire.request import Request
@@ -48,6 +50,8 @@ _NEED_DATA = int(ws_frames.Event.NEED_DATA)
 _MESSAGE = int(ws_frames.Event.MESSAGE)
 _PING = int(ws_frames.Event.PING)
 _PONG = int(ws_frames.Event.PONG)
+_TEXT = int(ws_frames.Opcode.TEXT)
+_BINARY = int(ws_frames.Opcode.BINARY)
 
 _DONE_AWAITABLE = awaitables.DONE
 _text_frame = ws_frames.text
@@ -57,6 +61,8 @@ _monotonic = time.monotonic
 _DEFLATE_RULES = ws_deflate.DeflateRules()
 _RESTART_REASON = "Service restart"
 _PING_SIZE = 4
+#: From this size on a copy of the payload costs more than a second part of a write.
+_LARGE = 65536
 
 Event = dict[str, Any]
 
@@ -140,8 +146,8 @@ class WebSocketExchange(Inbox):
             coroutine = context.app(self.scope, self.receive, self.send)
             try:
                 task = context.create_task(coroutine)
-            except TypeError:  # an awaitable that is no coroutine: asyncio takes coroutines only
-                task = context.create_task(_awaited(coroutine))
+            except TypeError:  # an awaitable that is no coroutine
+                task = context.create_task(awaited(coroutine))
         except Exception as error:
             self._fail(error)
             return
@@ -177,7 +183,7 @@ class WebSocketExchange(Inbox):
 
     def _fail(self, error: BaseException) -> None:
         gone = self._state >= _CLOSING or self._last is not None
-        if not (is_disconnect(error) or (gone and (came_of_disconnect(error) or _tells_disconnect(error)))):
+        if not (is_disconnect(error) or (gone and (came_of_disconnect(error) or tells_disconnect(error)))):
             self._context.log.error(
                 "Exception in ASGI application, %s", self.describe(), exc_info=(type(error), error, error.__traceback__)
             )
@@ -411,9 +417,9 @@ class WebSocketExchange(Inbox):
     def send(self, message: Event) -> Coroutine[Any, Any, None]:
         """ASGI ``send``. The event is handled at once; what is awaited is the error, or the peer's catching up."""
         try:
-            self._send(message if type(message) is dict else _as_dict(message))
+            self._send(message if type(message) is dict else as_dict(message))
         except Exception as error:
-            return awaitables.Failed(error) if self.ends_at_once() else _fail_later(error)
+            return awaitables.Failed(error) if self.ends_at_once() else fail_later(error)
         if (self._state == _OPEN or self._state == _DENYING) and self.stream.blocked():
             return self._wait_until_writable()
         return _DONE_AWAITABLE
@@ -453,12 +459,23 @@ class WebSocketExchange(Inbox):
             raise EventError("websocket.send needs exactly one of 'text' and 'bytes'")
         if text is None:
             if type(data) is not bytes:
-                data = _as_bytes(data)
-            self.stream.send_data(_binary_frame(data, self._deflater), False)
+                data = as_bytes(data)
+            if len(data) > _LARGE and self._deflater is None:
+                self._send_large(_BINARY, data)
+            else:
+                self.stream.send_data(_binary_frame(data, self._deflater), False)
         else:
             if type(text) is not str:
-                text = _as_str(text)
-            self.stream.send_data(_text_frame(text, self._deflater), False)
+                text = as_str(text)
+            if len(text) > _LARGE and self._deflater is None:
+                self._send_large(_TEXT, text.encode())
+            else:
+                self.stream.send_data(_text_frame(text, self._deflater), False)
+
+    def _send_large(self, opcode: int, payload: bytes) -> None:
+        """Its header alone: behind it the payload need not be copied."""
+        self.stream.send_data(ws_frames.header(opcode, len(payload)), False)
+        self.stream.send_data(payload, False)
 
     def _accept(self, message: Event) -> None:
         if self._state >= _CLOSING:
@@ -527,7 +544,7 @@ class WebSocketExchange(Inbox):
             raise EventError(f"{kind} sent before websocket.http.response.start")
         data = message.get("body", b"")
         if type(data) is not bytes:
-            data = _as_bytes(data)
+            data = as_bytes(data)
         end = not message.get("more_body")
         if self._denial:
             self.stream.send_data(data, end)
@@ -560,41 +577,4 @@ class WebSocketExchange(Inbox):
             self._observe()
 
 
-_PHRASES = {403: "Forbidden", 500: "Internal Server Error"}
-
-
-def _as_bytes(data: object) -> bytes:
-    if isinstance(data, (bytes, bytearray, memoryview)):
-        return bytes(data)
-    raise EventError(f"'bytes' and 'body' must be bytes, not {type(data).__name__}")
-
-
-def _as_str(text: object) -> str:
-    """Text of a subclass, which templates return to mark it as safe, as plain text."""
-    if isinstance(text, str):
-        return str.__str__(text)
-    raise EventError(f"websocket.send: 'text' must be str, not {type(text).__name__}")
-
-
-def _as_dict(message: Any) -> Event:
-    """An event that came as another kind of mapping."""
-    try:
-        return dict(message)
-    except (TypeError, ValueError):
-        raise EventError(f"An event must be a dict, not {message!r:.100}") from None
-
-
-def _tells_disconnect(error: BaseException) -> bool:
-    """Whether ``error`` is how a framework hands on websocket.disconnect: Starlette's and Litestar's name for it."""
-    return type(error).__name__ == "WebSocketDisconnect"
-
-
-async def _fail_later(error: Exception) -> None:
-    """Fail after a turn of the loop, lest an application that sends on and on, whatever happens, stop the worker."""
-    await asyncio.sleep(0)
-    raise error
-
-
-async def _awaited(result: Any) -> None:
-    """Run an application whose call returned an awaitable that is not a coroutine."""
-    await result
+_PHRASES = {403: "Forbidden", 500: "Internal Server Error", 503: "Service Unavailable"}

@@ -225,8 +225,6 @@ class Http1(Protocol):
             self._parser.feed(data)  # behind what _pass_on_rest is about to take
             return
         self._unconsumed += len(data)
-        if self._unconsumed > self._context.high_water:
-            self._connection.pause_reading()
         self._pumping = True
         exchange = self._exchange
         try:
@@ -236,6 +234,9 @@ class Http1(Protocol):
             self._pumping = False
             if self._out:
                 self._flush()
+        # Only now: what the exchange has taken at once need not stop the next read, at two system calls each time.
+        if self._reading == _TUNNEL and self._unconsumed > self._context.high_water:
+            self._connection.pause_reading()
 
     def end_tunnel(self) -> None:
         """The exchange has written its last byte."""
