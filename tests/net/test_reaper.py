@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import Any
 
 import pytest
@@ -48,6 +49,47 @@ async def test_sweep_sets_the_clock() -> None:
 
 
 @in_loop
+async def test_many_that_are_late_leave_turns_to_others() -> None:
+    """What the loop has to do besides comes in between: no request waits until a flood has been answered."""
+    reaper, _ = new_reaper()
+    flood = [Fake(1.0) for _ in range(1000)]
+    for one in flood:
+        reaper.add(one)
+    told = [0]
+
+    def look() -> None:
+        told.append(sum(len(one.late) for one in flood))
+        if told[-1] < len(flood):
+            asyncio.get_running_loop().call_soon(look)
+
+    reaper.sweep(2.0)
+    look()
+    while told[-1] < len(flood):
+        await asyncio.sleep(0)
+    assert max(after - before for before, after in itertools.pairwise(told)) <= 10
+    assert all(one.late == [2.0] for one in flood)
+
+
+@in_loop
+async def test_one_that_moves_on_before_its_turn_is_not_told() -> None:
+    reaper, _ = new_reaper()
+    flood = [Fake(1.0) for _ in range(100)]
+    for one in flood:
+        reaper.add(one)
+    reaper.sweep(2.0)
+    moved = [one for one in flood if not one.late]
+    assert moved
+    for one in moved:
+        one.deadline = 3.0
+    await settle()
+    assert not any(one.late for one in moved)
+    reaper.sweep(4.0)
+    reaper.stop()
+    await settle()
+    assert any(not one.late for one in moved), "stopped amid a sweep"
+
+
+@in_loop
 async def test_a_connection_that_is_gone_is_not_told() -> None:
     reaper, _ = new_reaper()
     one = Fake(1.0)
@@ -72,6 +114,7 @@ async def test_the_set_may_change_while_it_is_swept() -> None:
     for one in leaving:
         reaper.add(one)
     reaper.sweep(2.0)
+    await settle()
     assert all(one.late == [2.0] for one in leaving)
     assert len(reaper.connections) == 10
 

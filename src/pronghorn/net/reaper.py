@@ -14,6 +14,9 @@ from typing import Any
 INTERVAL = 0.25
 #: While draining, connections linger for fractions of a second.
 DRAIN_INTERVAL = 0.05
+#: Connections that are told in one turn of the loop. Thousands that are late at once, as a flood of half-sent heads is,
+#: take their turns between the requests of others.
+_MOST_AT_ONCE = 8
 
 
 class Reaper:
@@ -29,6 +32,8 @@ class Reaper:
         self._timer: asyncio.TimerHandle | None = None
         self._interval = INTERVAL
         self._empty: asyncio.Future[None] | None = None
+        self._late: list[Any] = []
+        self._next_turn: asyncio.Handle | None = None
         self.on_change: Callable[[], None] | None = None
         self.connections: set[Any] = set()
 
@@ -43,6 +48,9 @@ class Reaper:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._next_turn is not None:
+            self._next_turn.cancel()
+            self._next_turn = None
 
     def hurry(self) -> None:
         """Sweep in short intervals from now on."""
@@ -68,15 +76,26 @@ class Reaper:
             await self._empty
 
     def sweep(self, now: float) -> None:
-        """Tell each connection whose deadline has passed."""
+        """Tell each connection whose deadline has passed, many of them in several turns of the loop."""
         self._context.clock = now
-        late = [one for one in self.connections if 0.0 < one.deadline <= now]
-        for connection in late:
+        self._late = [one for one in self.connections if 0.0 < one.deadline <= now]
+        self._tell(now)
+
+    def _tell(self, now: float) -> None:
+        if self._next_turn is not None:
+            self._next_turn.cancel()
+            self._next_turn = None
+        for _ in range(min(_MOST_AT_ONCE, len(self._late))):
+            connection = self._late.pop()
+            if not 0.0 < connection.deadline <= now:
+                continue  # it moved on, or ended, since the sweep
             try:
                 connection.on_deadline(now)
             except Exception:
                 # A defect in one must not switch off the deadlines of all.
                 self._context.log.exception("Exception at the deadline of a connection")
+        if self._late:
+            self._next_turn = self._loop.call_soon(self._tell, now)
 
     def _tick(self) -> None:
         self.sweep(self._loop.time())
