@@ -150,6 +150,8 @@ class TestStarlette:
             client.send(request_bytes("POST", f"{prefix}/pieces", body=b"x" * 1000)[:-1])
         wait_until(lambda: len(starlette.traced()) > before, message="ClientDisconnect in the endpoint")
         assert starlette.traced()[before].startswith("client disconnected")
+        assert starlette.get(f"{prefix}/").status == 200
+        assert "ClientDisconnect" not in starlette.log()
 
     def test_redirect_and_cookies(self, starlette: GunicornServer, prefix: str) -> None:
         assert starlette.get(f"{prefix}/redirect").header("location") == "/elsewhere"

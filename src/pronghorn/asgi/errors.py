@@ -19,19 +19,47 @@ class EventError(RuntimeError):
 
 def is_disconnect(error: BaseException) -> bool:
     """Whether ``error`` is ``ClientDisconnected``, or an exception group of nothing else."""
-    if isinstance(error, ClientDisconnected):
-        return True
-    members: tuple[BaseException, ...] | None = getattr(error, "exceptions", None)
-    return bool(members) and isinstance(members, tuple) and all(is_disconnect(member) for member in members)
+    members = _members(error)
+    return all(map(is_disconnect, members)) if members else isinstance(error, ClientDisconnected)
 
 
 def came_of_disconnect(error: BaseException) -> bool:
-    """Whether ``error`` was raised while ``ClientDisconnected`` was handled: frameworks give it a name of their own."""
+    """Whether ``error`` was raised while ``ClientDisconnected`` was handled: frameworks give it a name of their own.
+
+    A group is, where each member is.
+    """
+    members = _members(error)
+    if members:
+        return all(map(came_of_disconnect, members))
     seen = set()
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:
-        if isinstance(cause, ClientDisconnected):
+        if is_disconnect(cause):
             return True
         seen.add(id(cause))
         cause = cause.__cause__ or cause.__context__
     return False
+
+
+def hands_on_disconnect(error: BaseException) -> bool:
+    """Whether ``error`` is how a framework hands on an http.disconnect that it got from ``receive``.
+
+    Told by where it was raised: in a function that holds the event. Python's own exceptions do not count, for they are
+    what a mistake in that function raises. A group does, where each member does.
+    """
+    members = _members(error)
+    if members:
+        return all(is_disconnect(member) or hands_on_disconnect(member) for member in members)
+    trace = error.__traceback__
+    if trace is None or (type(error).__module__ == "builtins" and not isinstance(error, ConnectionError)):
+        return False
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    held = trace.tb_frame.f_locals.values()
+    return any(type(value) is dict and value.get("type") == "http.disconnect" for value in held)
+
+
+def _members(error: BaseException) -> tuple[BaseException, ...]:
+    """What an exception group holds: Python's own (3.11) or its backport's."""
+    members = getattr(error, "exceptions", ())
+    return members if isinstance(members, tuple) else ()

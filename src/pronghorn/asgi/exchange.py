@@ -14,7 +14,7 @@ from typing import Any
 
 from pronghorn.asgi import awaitables, events, files
 from pronghorn.asgi.context import Context
-from pronghorn.asgi.errors import ClientDisconnected, EventError, came_of_disconnect, is_disconnect
+from pronghorn.asgi.errors import ClientDisconnected, EventError, came_of_disconnect, hands_on_disconnect, is_disconnect
 from pronghorn.asgi.scope import Endpoint, endpoint_of, http_scope
 from pronghorn.asgi.stream import Exchange, Stream
 from pronghorn.wire.errors import ProtocolError
@@ -206,7 +206,11 @@ class HttpExchange(Exchange):
         self._answer_failure(500)
 
     def _fail(self, error: BaseException) -> None:
-        if is_disconnect(error) or (self._sending == _LOST and came_of_disconnect(error)):
+        if (
+            is_disconnect(error)
+            or (self._sending == _LOST and came_of_disconnect(error))
+            or (self._receiving == _GONE and hands_on_disconnect(error))
+        ):
             if self._sending < _DONE:
                 self._answer_failure(500)
             return
