@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -230,3 +232,9 @@ def test_they_win_over_options_and_lose_to_the_environment() -> None:
     options, _ = apply_kwargs({"lifespan": "off"}, Options(lifespan="on", root_path="/x"), Config())
     assert (options.lifespan, options.root_path) == ("off", "/x")
     assert options.with_environment({"PRONGHORN_LIFESPAN": "auto"}).lifespan == "auto"
+
+
+def test_the_documentation_lists_every_key() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "migrating.md").read_text(encoding="utf-8")
+    section = text.partition("## From UvicornWorker\n")[2].partition("\n## ")[0]
+    assert set(KEYS) <= set(re.findall(r"`(\w+)`", section))
