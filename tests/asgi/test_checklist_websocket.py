@@ -321,7 +321,7 @@ async def test_rule_31_nothing_before_accept(chat: Open) -> None:
     [
         (sent_close(1000), 1000, "", ("close", 1000, "")),
         (sent_close(None), 1005, "", ("close", None, "")),
-        (sent_close(4001, "später"), 4001, "später", ("close", 4001, "")),
+        (sent_close(4001, "später"), 4001, "später", ("close", 4001, "später")),
         (sent_close(1001), 1001, "", ("close", 1001, "")),
     ],
 )

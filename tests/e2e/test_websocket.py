@@ -99,7 +99,7 @@ def test_the_client_closes(serve: Serve) -> None:
         client.close(4002, "tschüss")
     server.wait_trace("disconnect 4002 tschüss")
     match = server.wait_log(r"^access GET /echo HTTP/1\.1 101 (\d+) 4002 (\d+)$")
-    assert int(match[1]) == len(b"\x81\x01a" + b"\x88\x02\x0f\xa2")
+    assert int(match[1]) == len(b"\x81\x01a" + b"\x88\x0a\x0f\xa2" + "tschüss".encode())
     assert int(match[2]) > 0
     with raw_socket(server, "/echo") as lost:
         lost.reset()

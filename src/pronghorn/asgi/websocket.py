@@ -369,7 +369,8 @@ class WebSocketExchange(Inbox):
         """The peer's close frame: answer it if it is the first, and end (RFC 6455 section 5.5.1)."""
         if self._state != _CLOSING:
             self.close_code = code
-        self._close_with(code, reason, ws_frames.close(None if code == CloseCode.NO_STATUS else code))
+        # The reason goes back too, for that is what a browser tells the page of its own close.
+        self._close_with(code, reason, ws_frames.close(None if code == CloseCode.NO_STATUS else code, reason))
 
     def _refuse_frame(self, error: FrameError) -> None:
         self._context.log.info("%s closed with %d: %s", self.describe(), error.code, error.reason)
