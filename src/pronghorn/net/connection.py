@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import struct
 import sys
 import termios
 from collections.abc import Callable
@@ -42,6 +43,8 @@ LINGER = 2.0
 #: 6.1), and one that keeps the connection in a pool and does not look at it never does.
 FAREWELL = 0.5
 _NONE_UNREAD = bytes(4)
+#: ``struct linger``: on, for no time (socket(7)).
+_RESET = struct.pack("ii", 1, 0)
 #: A batch of small writes is joined; larger ones go out as they are.
 _MOST_JOINED = 65536
 
@@ -424,7 +427,16 @@ class Connection:
 
     def _give_up_on_reader(self) -> None:
         self.context.log.info("Closed connection from ip=%s: it does not read its response", self.peer())
+        self._drop_unsent()
         self.abort()
+
+    def _drop_unsent(self) -> None:
+        """Let the end be a reset: after an orderly one the kernel would hold megabytes for a peer that reads nothing,
+        and offer them for minutes."""
+        sock = self.extra_info("socket")
+        if sock is not None:
+            with socket.socket(fileno=os.dup(sock.fileno())) as same:  # uvloop's own object has no setsockopt
+                same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
 
     def drain(self) -> None:
         """Finish what is under way, then close."""
