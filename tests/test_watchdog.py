@@ -121,6 +121,32 @@ def test_a_machine_that_slept_blames_nobody(caplog: Any) -> None:
     assert caplog.text == ""
 
 
+def test_what_held_up_the_watchdog_as_well_is_said_afterwards(caplog: Any) -> None:
+    watched = Watched(caplog)
+    watched.dog._beat -= 100
+    watched.dog.beat()
+    assert "in which no thread ran" in caplog.text
+    caplog.clear()
+    watched.dog._beat -= 100
+    watched.dog.beat()
+    assert caplog.text == "", "once in a while"
+
+
+def test_a_beat_that_is_a_little_late_is_not_worth_a_word(caplog: Any) -> None:
+    watched = Watched(caplog)
+    watched.dog._beat -= 1.5
+    watched.dog.beat()
+    assert caplog.text == ""
+
+
+def test_no_thread_where_there_is_nothing_to_say() -> None:
+    before = threading.active_count()
+    dog = Watchdog(logging.getLogger("watchdog"), period=0.5, warn_after=0, timeout=0, exchanges=list)
+    dog.start()
+    dog.beat()
+    assert threading.active_count() == before
+
+
 def test_a_defect_does_not_end_the_watch(caplog: Any) -> None:
     def fail() -> Iterable[Any]:
         raise ValueError("while looking")

@@ -77,7 +77,9 @@ class Watchdog:
         self._unsaid = 0
 
     def start(self) -> None:
-        """Begin to watch the calling thread."""
+        """Begin to watch the calling thread, where there is anything to say."""
+        if not (self._warn_after or self._timeout):
+            return
         self._thread = threading.get_ident()
         self._beat = self._looked = time.monotonic()
         threading.Thread(target=self._watch, name="pronghorn watchdog", daemon=True).start()
@@ -93,7 +95,19 @@ class Watchdog:
             if self._state != State.NOTICED:
                 self._log.warning("Event loop turns again, after %.1f s", now - self._beat)
             self._state = State.WELL
+        elif self._warn_after and now - self._beat > self._warn_after + self._period + 2 * INTERVAL:
+            self._warn_late(now)
         self._beat = now
+
+    def _warn_late(self, now: float) -> None:
+        """Say what could not be said in time, for the watchdog's thread did not run either."""
+        if self._thread and now >= self._quiet_until:
+            self._quiet_until = now + _QUIET
+            self._log.warning(
+                "Event loop turns again, after %.1f s in which no thread ran: code in C held the interpreter's lock, "
+                "or the machine stood still",
+                now - self._beat,
+            )
 
     def _watch(self) -> None:
         while not self._ended.wait(INTERVAL):
