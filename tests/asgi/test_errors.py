@@ -10,8 +10,9 @@ import pytest
 
 from pronghorn.asgi.errors import ClientDisconnected, came_of_disconnect, hands_on_disconnect, is_disconnect
 from tests.asgi.apps import Receive, Scope, Send, body, start
-from tests.asgi.doubles import in_loop, settle
+from tests.asgi.doubles import in_loop, settle, until
 from tests.asgi.support import Conversation
+from tests.net.support import Wire
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup, ExceptionGroup
@@ -184,3 +185,23 @@ async def test_a_send_that_fails_in_a_group_is_no_error(talk: Talk) -> None:
     conversation.leave()
     await conversation.finish()
     assert conversation.log.of("warning", "error") == []
+
+
+@pytest.mark.parametrize("events", [[], [start()], [start(), body(b"x", True)]], ids=["idle", "held", "streaming"])
+@in_loop
+async def test_an_application_that_ends_when_it_is_told_of_a_half_close(eager: bool, events: list[Any]) -> None:
+    """The peer has said its last and may still read: it gets an end, and nobody made a mistake."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        for event in events:
+            await send(event)
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    wire = Wire(app, eager=eager)
+    wire.send(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nab")
+    await settle()
+    wire.send_eof()
+    await until(lambda: not wire.context.tasks)
+    assert wire.log.of("warning", "error") == []
+    await until(lambda: wire.closed or wire.transport.eof_written)

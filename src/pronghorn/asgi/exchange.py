@@ -199,7 +199,9 @@ class HttpExchange(Exchange):
         self._answer_failure(503 if self._cancelling else 500)
 
     def _end_unfinished(self) -> None:
-        if self._sending == _IDLE:
+        if self._receiving == _GONE:  # it was told, or could have asked: there is nobody to finish for
+            self._context.log.debug("ASGI application ended with its client: %s", self.describe())
+        elif self._sending == _IDLE:
             self._context.log.error("ASGI application returned without a response to %s", self.describe())
         else:
             self._context.log.error("ASGI application returned before its response was complete: %s", self.describe())
