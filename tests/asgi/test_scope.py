@@ -76,7 +76,9 @@ async def test_a_scope_has_all_that_its_template_has() -> None:
     endpoint = endpoint_for(context, CLIENT, SERVER, "http")
     marked = {key: f"unset {key}" for key in endpoint.template if key not in ("type", "scheme", "root_path", "server")}
     endpoint.template.update(marked | {"asgi": {}, "extensions": {}})
-    scope = http_scope(make_request(), endpoint, context)
+    request = make_request("POST", b"/x?y=z")
+    request.http_version = "1.0"
+    scope = http_scope(request, endpoint, context)
     assert [key for key, value in scope.items() if value == f"unset {key}"] == []
 
 

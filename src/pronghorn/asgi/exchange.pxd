@@ -27,7 +27,6 @@ cdef Done _DONE_AWAITABLE
 cdef object _monotonic, _Task
 
 
-@cython.freelist(64)
 cdef class HttpExchange(Exchange):
     cdef Context _context
     # the way back, and who is there
@@ -54,6 +53,7 @@ cdef class HttpExchange(Exchange):
     cdef bint _cancelling
     cdef int _told
 
+    cpdef open(self, Context context, Stream stream, Request request, Endpoint endpoint)
     @cython.locals(context=Context)
     cpdef start(self)
     @cython.locals(unanswered=bint)
@@ -76,6 +76,7 @@ cdef class HttpExchange(Exchange):
 
     cpdef send(self, message)
     cdef _send(self, dict message)
+    @cython.locals(response=Response)
     cdef _send_start(self, dict message)
     @cython.locals(more=bint, response=Response)
     cdef _send_body(self, dict message)

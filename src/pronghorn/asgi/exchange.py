@@ -101,6 +101,10 @@ class HttpExchange(Exchange):
     )
 
     def __init__(self, context: Context, stream: Stream, request: Request, endpoint: Endpoint) -> None:
+        self.open(context, stream, request, endpoint)
+
+    def open(self, context: Context, stream: Stream, request: Request, endpoint: Endpoint) -> None:
+        """What ``__init__`` does. Compiled, ``__new__`` and this take half the time."""
         self.request = request
         self._context = context
         self.stream = stream
@@ -440,7 +444,9 @@ class HttpExchange(Exchange):
             raise EventError(f"http.response.start: 'status' must be an int from 200 to 999, not {status!r:.40}")
         headers = message.get("headers")
         try:
-            self.response = Response(status, () if headers is None else headers)
+            response = Response.__new__(Response)
+            response.take(status, () if headers is None else headers)
+            self.response = response
         except (TypeError, ValueError) as error:
             raise EventError(f"http.response.start: 'headers': {error}") from error
         if message.get("trailers"):

@@ -3,6 +3,8 @@ cimport cython
 from pronghorn.asgi.context cimport Context
 from pronghorn.wire.request cimport Request
 
+cdef str _GET, _HTTP_1_1
+
 
 @cython.final
 cdef class Endpoint:

@@ -54,7 +54,7 @@ cdef class Connection:
     cpdef bint is_tls(self) except -1
     cpdef double within(self, double seconds) except? -1
     @cython.locals(size="Py_ssize_t", part=bytes)
-    cpdef write(self, list out)
+    cpdef write(self, list out, bint last=*)
     cpdef pause_reading(self)
     cpdef resume_reading(self)
     cpdef tell_writable(self)

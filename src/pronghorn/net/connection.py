@@ -222,8 +222,8 @@ class Connection:
             return 0.0
         return self.context.clock + self.context.margin + seconds
 
-    def write(self, out: list[bytes]) -> None:
-        """Write the parts in ``out`` in order, as one write where they are small."""
+    def write(self, out: list[bytes], last: bool = False) -> None:
+        """Write the parts in ``out`` in order, as one write where they are small. ``last``: of a response."""
         transport = self._transport
         if transport is None:
             return
@@ -237,7 +237,7 @@ class Connection:
                 transport.write(b"".join(out))
             else:
                 transport.writelines(out)
-        if transport.is_closing():
+        if not last and transport.is_closing():
             # The write failed. The loop drops what is written from here on and tells connection_lost at its next turn,
             # which a sender that waits for nothing would not let come: not ``writable``, it has to wait.
             self.writable = False

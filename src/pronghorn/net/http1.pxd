@@ -52,7 +52,7 @@ cdef class Http1(Protocol):
     cdef _pump(self)
     @cython.locals(exchange=Exchange)
     cdef bint _advance(self) except -1
-    @cython.locals(context=Context, exchange=Exchange)
+    @cython.locals(context=Context, exchange=Exchange, plain=HttpExchange)
     cdef _begin(self, Request request)
     @cython.locals(exchange=Exchange)
     cdef _take_data(self, bytes data)

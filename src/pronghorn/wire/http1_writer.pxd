@@ -4,8 +4,7 @@ from pronghorn.wire.request cimport Request
 from pronghorn.wire.response cimport Response
 
 cdef int _NONE, _LENGTH, _CHUNKED, _CLOSE
-cdef dict _STATUS_LINES
-cdef list _LENGTH_LINES
+cdef list _STATUS_LINES, _LENGTH_LINES
 
 cpdef bytes status_line(int status)
 

@@ -28,10 +28,11 @@ _LENGTH = int(Framing.LENGTH)
 _CHUNKED = int(Framing.CHUNKED)
 _CLOSE = int(Framing.CLOSE)
 
-_STATUS_LINES: dict[int, bytes] = {
-    status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus
-}
-#: Reason phrases for the statuses that HTTPStatus names by an older RFC or not at all.
+#: By status, None where it has no registered name.
+_STATUS_LINES: list[bytes | None] = [None] * 1000
+for _status in HTTPStatus:
+    _STATUS_LINES[_status] = b"HTTP/1.1 %d %b\r\n" % (_status, _status.phrase.encode())
+# Reason phrases for the statuses that HTTPStatus names by an older RFC or not at all.
 _STATUS_LINES[413] = b"HTTP/1.1 413 Content Too Large\r\n"
 _STATUS_LINES[414] = b"HTTP/1.1 414 URI Too Long\r\n"
 _STATUS_LINES[416] = b"HTTP/1.1 416 Range Not Satisfiable\r\n"
@@ -43,7 +44,7 @@ _LENGTH_LINES = [b"content-length: %d\r\n" % length for length in range(1024)]
 
 def status_line(status: int) -> bytes:
     """Return the status line with its CRLF; a status without a registered name has an empty reason phrase."""
-    line = _STATUS_LINES.get(status)
+    line = _STATUS_LINES[status] if 0 <= status < 1000 else None
     return b"HTTP/1.1 %d \r\n" % status if line is None else line
 
 

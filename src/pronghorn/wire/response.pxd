@@ -18,6 +18,7 @@ cdef class Response:
     cdef public bint has_date
     cdef public bint has_server
 
+    cpdef take(self, int status, headers)
     @cython.locals(size="Py_ssize_t", lower=bytes)
     cdef bint _takes(self, bytes name, bytes value) except -1
     @cython.locals(buf="const unsigned char*", size="Py_ssize_t", i="Py_ssize_t", length="Py_ssize_t")

@@ -33,13 +33,18 @@ class Response:
     __slots__ = ("close", "content_length", "has_date", "has_server", "headers", "status", "trailers")
 
     def __init__(self, status: int, headers: Iterable[tuple[bytes, bytes]], trailers: bool = False) -> None:
+        self.take(status, headers)
+        self.trailers = trailers
+
+    def take(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """What ``__init__`` does, as ``HttpExchange.open``."""
         self.status = status
         self.headers: list[tuple[bytes, bytes]] = []
         self.content_length = -1
         self.close = False
         self.has_date = False
         self.has_server = False
-        self.trailers = trailers
+        self.trailers = False
         for pair in headers:
             try:
                 name, value = pair
