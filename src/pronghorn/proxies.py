@@ -35,6 +35,10 @@ _DEFAULT_PORTS = {"http": b"80", "https": b"443"}
 _CHAIN, _SCHEME, _HOST, _PORT, _PREFIX, _SCRIPT_NAME = range(6)
 
 
+#: Addresses of peers whose trust is kept.
+_MOST_SAID = 1024
+
+
 class TrustList:
     """Addresses and networks that are trusted. A peer on a unix socket is: who may connect is the file system's say.
 
@@ -48,6 +52,7 @@ class TrustList:
         self._addresses: set[bytes] = set()
         #: (size of an address, bits that do not count, the other bits)
         self._networks: list[tuple[int, int, int]] = []
+        self._said: dict[str, bool] = {}
         for entry in entries:
             self._add(entry.strip())
 
@@ -86,8 +91,19 @@ class TrustList:
         return any(size == width and value >> free == prefix for width, free, prefix in self._networks)
 
     def trusts(self, client: tuple[str, int] | None) -> bool:
-        """Whether the peer at ``client`` (ASGI's form; None is a unix socket) is trusted."""
-        return client is None or client[0] in self
+        """Whether the peer at ``client`` (ASGI's form; None is a unix socket) is trusted.
+
+        Asked of each new connection, which mostly come from few addresses: what was said lately is kept.
+        """
+        if client is None:
+            return True
+        host = client[0]
+        said = self._said.get(host)
+        if said is None:
+            if len(self._said) >= _MOST_SAID:
+                self._said.clear()
+            said = self._said[host] = host in self
+        return said
 
 
 class Forwarding:

@@ -247,3 +247,24 @@ async def test_a_wait_that_was_cancelled_disturbs_nobody() -> None:
     await settle()
     reaper.discard(one)
     assert reaper.connections == set()
+
+
+@in_loop
+async def test_time_in_which_the_loop_stood_still_is_not_the_peers() -> None:
+    """A worker that gets no processor, or is blocked, would else close connections whose peers had no chance."""
+    reaper, _ = new_reaper()
+    loop = asyncio.get_running_loop()
+    reaper.start()
+    one, never = Fake(loop.time() - 0.5), Fake()
+    reaper.add(one)
+    reaper.add(never)
+    reaper._due = loop.time() - 1.0
+    reaper._tick()
+    assert one.late == []
+    assert one.deadline >= loop.time() + 0.4
+    assert never.deadline == 0.0
+    one.deadline = loop.time() - 0.5
+    reaper._due = loop.time() - INTERVAL / 2
+    reaper._tick()
+    assert len(one.late) == 1, "a little late is no excuse"
+    reaper.stop()

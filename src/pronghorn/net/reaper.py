@@ -31,6 +31,7 @@ class Reaper:
         self._context = context
         self._timer: asyncio.TimerHandle | None = None
         self._interval = INTERVAL
+        self._due = 0.0
         self._empty: asyncio.Future[None] | None = None
         self._late: list[Any] = []
         self._next_turn: asyncio.Handle | None = None
@@ -41,7 +42,7 @@ class Reaper:
         """Begin sweeping."""
         self._context.clock = self._loop.time()
         self._context.margin = INTERVAL
-        self._timer = self._loop.call_later(self._interval, self._tick)
+        self._schedule(self._context.clock)
 
     def stop(self) -> None:
         """Sweep no more."""
@@ -57,6 +58,7 @@ class Reaper:
         self._interval = DRAIN_INTERVAL
         self._context.margin = 0.0
         self.stop()
+        self._due = self._loop.time()
         self._tick()
 
     def add(self, connection: Any) -> None:
@@ -97,6 +99,19 @@ class Reaper:
         if self._late:
             self._next_turn = self._loop.call_soon(self._tell, now)
 
+    def forgive(self, late: float) -> None:
+        """The loop stood still for ``late`` seconds: no peer could do anything about its deadline meanwhile."""
+        for connection in self.connections:
+            if connection.deadline:
+                connection.deadline += late
+
     def _tick(self) -> None:
-        self.sweep(self._loop.time())
+        now = self._loop.time()
+        if now - self._due > self._interval:
+            self.forgive(now - self._due)
+        self.sweep(now)
+        self._schedule(now)
+
+    def _schedule(self, now: float) -> None:
+        self._due = now + self._interval
         self._timer = self._loop.call_later(self._interval, self._tick)
