@@ -307,9 +307,10 @@ def test_times_and_limits_from_options() -> None:
 
 
 def test_what_responses_carry() -> None:
-    options = Options(server_header="", date_header=False, eager_tasks=False)
+    options = Options(server_header="", date_header=False, eager_tasks=False, gc_freeze=True)
     settings = Settings.from_gunicorn(Config(), options)
     assert (settings.server_header, settings.date_header, settings.eager_tasks) == ("", False, False)
+    assert (settings.gc_freeze, Settings.from_gunicorn(Config(), Options()).gc_freeze) == (True, False)
 
 
 @pytest.mark.parametrize("line", [0, 100, 4094])

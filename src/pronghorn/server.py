@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from collections.abc import Callable
 from email.utils import formatdate
@@ -172,6 +173,9 @@ class Server:
             return
         self.context.state = self._lifespan.state
         self.context.start_eagerly(self._settings.eager_tasks)
+        if self._settings.gc_freeze:
+            gc.collect()
+            gc.freeze()
         self._write_date()
         self._reaper.start()
         if self._row is not None:

@@ -46,6 +46,7 @@ class Options:
     date_header: bool = option(True, "whether responses carry a Date field")
     response_headers: str = option("", "fields for responses that have none of that name, as lines of 'Name: value'")
     eager_tasks: bool = option(True, "run the application at once, without a turn of the loop (Python 3.12+)")
+    gc_freeze: bool = option(False, "leave what the application's start made out of garbage collection for good")
     loop: str = option("", "event loop; Gunicorn's asgi_loop unless set", choices=("", "auto", "uvloop", "asyncio"))
     lifespan: str = option("", "ASGI lifespan; Gunicorn's asgi_lifespan unless set", choices=("", "auto", "on", "off"))
     root_path: str = option("", "ASGI root_path; Gunicorn's root_path unless set")
@@ -172,6 +173,7 @@ class Settings:
     date_header: bool
     response_headers: Fields
     eager_tasks: bool
+    gc_freeze: bool
     blocked_loop_warning: float
     sendfile: bool
     shutdown_delay: float
@@ -218,6 +220,7 @@ class Settings:
             date_header=options.date_header,
             response_headers=_response_headers(options.response_headers),
             eager_tasks=options.eager_tasks,
+            gc_freeze=options.gc_freeze,
             blocked_loop_warning=options.blocked_loop_warning,
             sendfile=_sendfile(cfg),
             shutdown_delay=_shutdown_delay(options.shutdown_delay, cfg.graceful_timeout),

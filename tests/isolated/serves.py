@@ -72,7 +72,8 @@ async def leave_in_between(address: tuple[str, int]) -> None:
 async def serve(scenario: str) -> None:
     listener = socket.create_server(("127.0.0.1", 0))
     address = listener.getsockname()
-    settings = Settings.from_gunicorn(Config(), Options(disconnect_grace_period=0))
+    options = Options(disconnect_grace_period=0, gc_freeze=scenario == "frozen")
+    settings = Settings.from_gunicorn(Config(), options)
     if scenario == "stuck":
         timeouts = dataclasses.replace(settings.timeouts, graceful=0.2)
         settings = dataclasses.replace(settings, timeouts=timeouts)
@@ -80,7 +81,8 @@ async def serve(scenario: str) -> None:
     ready = asyncio.Event()
     serving = asyncio.ensure_future(server.serve(ready.set))
     await ready.wait()
-    if scenario == "one":
+    assert (gc.get_freeze_count() > 0) is (scenario == "frozen")
+    if scenario in ("one", "frozen"):
         await ask(address, 1)
     elif scenario == "many":
         await asyncio.gather(*(ask(address, 5) for _ in range(10)))

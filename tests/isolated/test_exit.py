@@ -23,7 +23,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-@pytest.mark.parametrize("scenario", ["one", "many", "left", "stuck"])
+@pytest.mark.parametrize("scenario", ["one", "many", "left", "stuck", "frozen"])
 def test_a_served_process_ends_silently(loop: str, scenario: str) -> None:
     if loop == "uvloop":
         pytest.importorskip("uvloop")
