@@ -74,6 +74,14 @@ def test_large_content_both_ways(serve: Serve, certificates: Certificates, versi
         client.assert_closed()
 
 
+def test_only_what_is_served_is_offered(serve: Serve, certificates: Certificates) -> None:
+    """By ALPN (RFC 7301): the client would take HTTP/2 first."""
+    server = serve(source=SOURCE, **certificates.settings)
+    with connect(server, certificates) as client:
+        assert client.sock.selected_alpn_protocol() == "http/1.1"
+        assert client.request("GET", "/").status == 200
+
+
 @versions
 def test_a_refused_upload_gets_its_answer(serve: Serve, certificates: Certificates, version: ssl.TLSVersion) -> None:
     server = serve(source=SOURCE, environment={"PRONGHORN_MAX_BODY_SIZE": "1000"}, **certificates.settings)
