@@ -320,8 +320,8 @@ def test_preload(serve: Serve, loop_in_master: bool) -> None:
 def test_silent_end(serve: Serve, tmp_path: Path) -> None:
     server = serve(workers=2, bind=["127.0.0.1:0", f"unix:{tmp_path / 'app.sock'}"], loglevel="debug")
     server.get("/")
-    server.signal(signal.SIGHUP)
     before = server.worker_pids()
+    server.signal(signal.SIGHUP)
     server.wait_gone(before)
     server.wait_ready()
     assert server.stop() == 0
