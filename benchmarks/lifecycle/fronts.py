@@ -66,6 +66,7 @@ class Front:
         """Start it before ``upstream``; its own address."""
         folder = Path(self._folder.name)
         folder.chmod(0o777)
+        (folder / "error.log").unlink(missing_ok=True)
         with socket.socket() as sock:
             sock.bind(("127.0.0.1", 0))
             listen = int(sock.getsockname()[1])
@@ -91,6 +92,14 @@ class Front:
                 if time.monotonic() > deadline or self._process.poll() is not None:
                     raise SystemExit(f"{self.name} did not start: {(folder / 'output.log').read_text()}") from None
                 time.sleep(0.05)
+
+    def failures(self) -> int | None:
+        """How often a worker failed it, by its own log; None where it keeps none.
+
+        nginx tries again on a connection of its own accord where a kept one fails, whatever is configured.
+        """
+        log = Path(self._folder.name) / "error.log"
+        return log.read_text(errors="replace").count(" upstream") if log.exists() else None
 
     def stop(self) -> None:
         if self._process is not None:

@@ -153,6 +153,8 @@ async def run(scenario: Scenario, worker_class: str, size: Size, front: Front | 
         elsewhere = sum(count for pid, count in tally.lost_on.items() if pid not in killed)
         if front is None and server.killed:
             row["note"] = f"{elsewhere} of them on workers that were not killed"
+        if front is not None and (failures := front.failures()) is not None:
+            row["note"] = f"{failures} failures of workers in its log"
         forgiven = scenario.forgives and (front is not None or not elsewhere)
         row["passed"] = not note and (forgiven or not tally.lost) and not tally.refused
         return row

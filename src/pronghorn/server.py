@@ -30,6 +30,10 @@ _LAST_CALL = 5.0
 _LOOK = 0.1
 #: Seconds until every worker that is to end has been told.
 _ORDERS_ARRIVE = 1.0
+#: Seconds until it shows whether the others are told to end as well. Shorter than idle connections linger.
+_ALL_TOLD = 0.2
+#: Seconds for which idle connections linger on in a worker that others have replaced.
+_UNHURRIED = 1.8
 #: The share of the time for requests that a worker goes on accepting while its successor boots.
 _SUCCESSOR_SHARE = 0.5
 
@@ -266,6 +270,7 @@ class Server:
         self._reaper.hurry()
         for connection in list(self._reaper.connections):
             connection.drain()
+        self._loop.call_later(_ALL_TOLD, self._take_time)
         finished = self._loop.create_task(self._finish())
         await self._wait_for(finished, "last_call")
         if not finished.done():
@@ -281,6 +286,13 @@ class Server:
         self._acceptor.close()
         for connection in list(self._reaper.connections):
             connection.abort()
+
+    def _take_time(self) -> None:
+        """Where others serve on, let idle connections linger for longer: for clients that are late themselves."""
+        seconds = min(_UNHURRIED, self._budget.cancel / 4)
+        if not self._retired and not self._quitting.done() and self._others_take_over():
+            self.context.unhurried = True
+            self._loop.call_later(seconds, setattr, self.context, "unhurried", False)
 
     async def _finish(self) -> None:
         """Serve what is still to be served, and return when nothing is left."""

@@ -237,6 +237,25 @@ class TestKeptConnections:
         assert response.status == 200
         fresh.assert_closed()
 
+    def test_a_late_request_is_served_where_others_serve_on(self, serve: Serve) -> None:
+        """TTOU: nobody waits for the end of the worker, so it waits for clients that are slow themselves."""
+        server = serve(workers=2, graceful_timeout=GRACEFUL, keepalive=60)
+        oldest = min(server.worker_pids())
+        clients = [server.connect() for _ in range(8)]
+        (kept, *_) = [client for client in clients if client.request("GET", "/pid").text == str(oldest)]
+        server.signal(signal.SIGTTOU)
+        wait_until(lambda: not is_accepting(oldest), QUICK, "the worker stops accepting")
+        told = time.monotonic()
+        time.sleep(0.8)
+        kept.send(request_bytes("GET", "/pid"))
+        if time.monotonic() - told < 1.2:  # else the machine is so slow that the worker may have ended
+            response = kept.read_response()
+            assert response.text == str(oldest)
+            assert "close" in response.connection
+        server.wait_gone([oldest], QUICK)
+        for client in clients:
+            client.close()
+
     def test_what_is_uploaded_is_read_to_its_end(self, serve: Serve) -> None:
         server = serve(graceful_timeout=GRACEFUL)
         worker = only_worker(server)

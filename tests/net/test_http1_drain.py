@@ -210,3 +210,17 @@ async def test_terminate_a_connection_that_is_closing() -> None:
     await until(lambda: wire.closed)
     wire.connection.terminate()
     await until(lambda: not wire.reaper.connections)
+
+
+@in_loop
+async def test_an_idle_connection_lingers_for_longer_where_nobody_waits() -> None:
+    """Others serve on, and a client that is late itself is still served here."""
+    wire = Wire(hello, **TIMES)
+    drain(wire)
+    wire.context.unhurried = True
+    for _ in range(3):
+        wire.advance(LINGER)
+        assert not wire.closed
+    wire.context.unhurried = False
+    wire.advance(LINGER)
+    assert wire.closed

@@ -42,6 +42,7 @@ cdef class Context:
     cdef public Py_ssize_t max_requests
     cdef public object on_limit
     cdef public bint draining
+    cdef public bint unhurried
     # WebSockets
     cdef public object websockets
     # observation

@@ -78,6 +78,7 @@ class Context:
         "timed",
         "tls_extension",
         "trusting_rules",
+        "unhurried",
         "websockets",
         "write_timeout",
     )
@@ -122,6 +123,7 @@ class Context:
         self.max_requests = sys.maxsize
         self.on_limit: Callable[[], None] = _ignore
         self.draining = False
+        self.unhurried = False
         # WebSockets
         self.websockets = WebSocketSettings()
         # observation

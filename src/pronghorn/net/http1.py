@@ -425,10 +425,10 @@ class Http1(Protocol):
         if self._reading == _HEAD:
             if not self._parser.is_between_messages():
                 self._refuse_late("Request head is not complete in time")
-            elif self._connection.close_idle():
+            elif not self._context.unhurried and self._connection.close_idle():
                 self._reading = _NOTHING
             else:
-                self._set_deadline()  # a request came in time, and this loop was late to read it
+                self._set_deadline()  # a request came in time and this loop was late to read it, or may still come
         elif self._reading == _TUNNEL:
             if exchange is not None:
                 exchange.on_timeout()
