@@ -28,6 +28,7 @@ from pronghorn.asgi.context import Context
 from pronghorn.net.connection import Connection
 from pronghorn.net.http1 import open_http1
 from pronghorn.net.reaper import Reaper
+from pronghorn.wire.http1_parser import Http1Parser
 from pronghorn.wire.http1_rules import Rules
 
 #: Requests before those that count: the interpreter specialises its bytecode, caches and free lists fill.
@@ -144,6 +145,26 @@ class Wire:
 Once = Callable[[], Awaitable[None]]
 
 
+async def parse(count: Count, data: bytes) -> None:
+    """The parser alone, as a kept connection drives it: bytes, HEAD, and that there is no more."""
+    parser = Http1Parser(Rules())
+
+    async def once() -> None:
+        parser.feed(data)
+        parser.next()
+        parser.next()
+
+    await count(once)
+
+
+async def parse_small(count: Count) -> None:
+    await parse(count, SMALL)
+
+
+async def parse_browser(count: Count) -> None:
+    await parse(count, BROWSER)
+
+
 async def small_get(count: Count) -> None:
     wire = Wire(hello)
     await count(lambda: wire.ask(SMALL))
@@ -203,6 +224,8 @@ Count = Callable[[Once], Awaitable[None]]
 
 #: By name: the scenario, and how many requests one repetition of it is.
 SCENARIOS: dict[str, tuple[Callable[[Count], Awaitable[None]], int]] = {
+    "parse-small": (parse_small, 1),
+    "parse-browser": (parse_browser, 1),
     "small-get": (small_get, 1),
     "browser-get": (browser_get, 1),
     "post-1k": (post_1k, 1),
