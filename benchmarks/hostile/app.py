@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 SIZE = 100 * 1000 * 1000
-_PART = b"x" * 65536
+PART = 65536
 
 
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -18,6 +18,6 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         await send({"type": "http.response.body", "body": b"Hello, world!"})
         return
     while size:
-        part = _PART[:size]
+        part = bytes(min(size, PART))  # each its own object: what the server holds back is seen
         size -= len(part)
         await send({"type": "http.response.body", "body": part, "more_body": size > 0})

@@ -64,8 +64,8 @@ def _answers(address: tuple[str, int]) -> bool:
 
 
 def worker_memory(process: ServerProcess) -> int:
-    """Resident bytes of the largest process of the tree, which is the worker."""
-    return max(measure.memory(pid).rss for pid in measure.tree(process.pid))
+    """Resident bytes of the only worker: of the processes that the server's first one has started, the largest."""
+    return max(measure.memory(pid).rss for pid in measure.tree(process.pid) if pid != process.pid)
 
 
 def most_memory(process: ServerProcess, until: Future[Seen]) -> int:
