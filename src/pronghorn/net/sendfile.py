@@ -111,6 +111,7 @@ class FileTransfer:
         part = self._part
         connection = self._connection
         self._left = self._writer.begin_file(self._out, part.count if part.offset >= 0 else -1, part.last)
+        self._stream.sent = self._writer.sent
         if self._left == 0:
             self._finish(None)
             return
