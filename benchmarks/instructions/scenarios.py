@@ -26,7 +26,7 @@ from gunicorn.glogging import Logger
 from pronghorn.accesslog import AccessLog
 from pronghorn.asgi.context import Context
 from pronghorn.net.connection import Connection
-from pronghorn.net.http1 import open_http1
+from pronghorn.net.http1 import Http1
 from pronghorn.net.reaper import Reaper
 from pronghorn.wire.http1_parser import Http1Parser
 from pronghorn.wire.http1_rules import Rules
@@ -128,7 +128,7 @@ class Wire:
         self.context.rules = self.context.trusting_rules = Rules()
         self.context.set_defaults(b"date: Thu, 01 Jan 1970 00:00:00 GMT\r\n", b"server: pronghorn\r\n")
         self.context.start_eagerly(True)
-        self.connection = Connection(self.context, Reaper(loop, self.context), open_http1)
+        self.connection = Connection(self.context, Reaper(loop, self.context), Http1)
         self.connection.connection_made(FakeTransport())
 
     async def ask(self, data: bytes) -> None:

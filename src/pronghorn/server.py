@@ -14,7 +14,7 @@ from pronghorn.asgi.context import Context
 from pronghorn.defaultheaders import DefaultHeaders
 from pronghorn.lifespan import Lifespan, LifespanFailed
 from pronghorn.net.connection import Connection
-from pronghorn.net.http1 import open_http1
+from pronghorn.net.http1 import Http1
 from pronghorn.net.reaper import Reaper
 from pronghorn.overload import HealthAnswer, Limiter
 from pronghorn.proxyheader import ProxyHeaderReader
@@ -361,7 +361,7 @@ class Server:
 
     def _open_protocol(self, connection: Connection) -> Any:
         self._acceptor.made(connection)
-        return open_http1(connection)
+        return Http1(connection)
 
     def _write_date(self) -> None:
         """Write the Server line, and keep the Date line current (RFC 9110 section 6.6.1)."""

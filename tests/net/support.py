@@ -10,7 +10,7 @@ import h11
 
 from pronghorn.asgi.context import Context
 from pronghorn.net.connection import Connection
-from pronghorn.net.http1 import open_http1
+from pronghorn.net.http1 import Http1
 from pronghorn.net.reaper import Reaper
 from pronghorn.wire.http1_rules import Rules
 from tests.asgi.apps import Event, Receive, Scope, Send, read_all, reply
@@ -192,7 +192,7 @@ class Wire:
         self.context: Context = make_context(app, eager=eager, **attributes)
         loop = asyncio.get_running_loop()
         self.reaper = Reaper(loop, self.context)
-        self.connection = Connection(self.context, self.reaper, open_http1)
+        self.connection = Connection(self.context, self.reaper, Http1)
         self.transport = FakeTransport(loop, **(extra or {}))
         self.transport.protocol = self.connection
         self.connection.connection_made(self.transport)

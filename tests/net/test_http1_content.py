@@ -13,6 +13,36 @@ from tests.net.support import GET, HIGH_WATER, MOST_READ, Wire, echo, post
 
 Scope = dict[str, Any]
 
+# -- content that came with the head --------------------------------------------------------------------------------
+
+CHUNKED = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n"
+
+
+@pytest.mark.parametrize("request_bytes", [post(b"abc"), CHUNKED + b"0\r\n\r\n"], ids=["length", "chunked"])
+@in_loop
+async def test_it_is_there_at_once_and_whole(eager: bool, request_bytes: bytes) -> None:
+    events = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        events.append(await receive())
+        await reply(send)
+
+    wire = Wire(app, eager=eager)
+    wire.send(request_bytes)
+    if eager:
+        assert events, "the application had to wait for a turn of the loop"
+    await wire.answered()
+    assert events == [{"type": "http.request", "body": b"abc", "more_body": False}]
+
+
+@in_loop
+async def test_of_content_that_is_broken_the_application_hears_nothing(eager: bool) -> None:
+    wire = Wire(sends(start(200), body(b"hello")), eager=eager)
+    wire.send(CHUNKED + b"nonsense\r\n")
+    (answer,) = await wire.answered()
+    assert answer.status == 400
+
+
 # -- content nobody reads -------------------------------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from pronghorn.net import sendfile
 from pronghorn.net.connection import Connection
-from pronghorn.net.http1 import open_http1
+from pronghorn.net.http1 import Http1
 from pronghorn.net.reaper import Reaper
 from pronghorn.wire.http1_rules import Rules
 from tests.asgi.apps import Receive, Scope, Send, body, start
@@ -99,7 +99,7 @@ class Peer:
         self.sock.setblocking(False)
         ours.setblocking(False)
         _, self.connection = await self.loop.connect_accepted_socket(
-            lambda: Connection(self.context, self.reaper, open_http1), ours
+            lambda: Connection(self.context, self.reaper, Http1), ours
         )
         return self
 

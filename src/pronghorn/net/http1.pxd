@@ -54,6 +54,9 @@ cdef class Http1(Protocol):
     cdef bint _advance(self) except -1
     @cython.locals(context=Context, exchange=Exchange, plain=HttpExchange)
     cdef _begin(self, Request request)
+    cdef _take_early(self)
+    @cython.locals(exchange=Exchange)
+    cdef _take_end(self)
     @cython.locals(exchange=Exchange)
     cdef _take_data(self, bytes data)
     cdef enter_tunnel(self)

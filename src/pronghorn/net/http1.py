@@ -9,7 +9,6 @@ It opens exchanges but knows nothing of scopes and ASGI messages.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any
 
 from pronghorn.asgi.exchange import HttpExchange
 from pronghorn.asgi.files import FilePart
@@ -21,7 +20,7 @@ from pronghorn.wire import http1_parser
 from pronghorn.wire.errors import ProtocolError
 from pronghorn.wire.http1_parser import Http1Parser
 from pronghorn.wire.http1_writer import Http1Writer
-from pronghorn.wire.request import Request
+from pronghorn.wire.request import Request, unread_request
 from pronghorn.wire.response import Response
 
 
@@ -161,10 +160,7 @@ class Http1(Protocol):
         elif event == _EVENT_DATA:
             self._take_data(self._parser.data)
         else:
-            self._reading = _DONE
-            exchange = self._exchange
-            if exchange is not None:
-                exchange.on_end(self._parser.trailers)
+            self._take_end()
         if self._reading == _DONE and self._writer.complete:
             self._end_cycle()
         return True
@@ -193,7 +189,26 @@ class Http1(Protocol):
             raise ProtocolError(501, "CONNECT is not served here")
         if context.max_body_size and request.content_length > context.max_body_size:
             raise ProtocolError(413, f"Content-Length {request.content_length} is over the limit")
+        if self._reading == _BODY and self._parser.buffered() and not request.upgrade:
+            self._take_early()
         exchange.start()
+
+    def _take_early(self) -> None:
+        """Take the content that came with the head, so that an application that asks for it need not wait."""
+        while self._reading == _BODY and self._unconsumed <= self._context.high_water:
+            event = self._parser.next()
+            if event == _EVENT_NEED_DATA:
+                return
+            if event == _EVENT_DATA:
+                self._take_data(self._parser.data)
+            else:
+                self._take_end()
+
+    def _take_end(self) -> None:
+        self._reading = _DONE
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.on_end(self._parser.trailers)
 
     def _take_data(self, data: bytes) -> None:
         size = len(data)
@@ -380,7 +395,7 @@ class Http1(Protocol):
         exchange = self._exchange
         if exchange is None:
             self._writer.begin(False)
-            exchange = HttpExchange(self._context, self._stream, _unread_request(), self._connection.endpoint)
+            exchange = HttpExchange(self._context, self._stream, unread_request(), self._connection.endpoint)
             self._exchange = exchange
         self._reading = _BODY
         self._writer.keep_alive = False
@@ -583,18 +598,3 @@ class Http1Stream(Stream):
     def abort(self) -> None:
         if self._http._exchange is not None:
             self._http.abort()
-
-
-def _unread_request() -> Request:
-    """Stands in the access log for a request whose head could not be read."""
-    request = Request()
-    request.method = "-"
-    request.target = b"-"
-    request.raw_path = b"-"
-    request.path = "-"
-    return request
-
-
-def open_http1(connection: Any) -> Http1:
-    """The choice of protocol where there is none: HTTP/1."""
-    return Http1(connection)

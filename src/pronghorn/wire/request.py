@@ -59,3 +59,13 @@ class Request:
             if key == name:
                 value = candidate
         return value
+
+
+def unread_request() -> Request:
+    """Return what stands in the access log for a request whose head could not be read."""
+    request = Request()
+    request.method = "-"
+    request.target = b"-"
+    request.raw_path = b"-"
+    request.path = "-"
+    return request
