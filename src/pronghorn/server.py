@@ -199,6 +199,7 @@ class Server:
         most = self._settings.timeouts.startup
         await asyncio.wait([starting, self._stopping], timeout=most or None, return_when=asyncio.FIRST_COMPLETED)
         if not starting.done() and self._stopping.done() and self._is_waited_for():
+            self._log.info("Told to stop while starting: serving first what waits, for nobody else will")
             await self._wait_for(starting, "cancel")
         if starting.done():
             starting.result()

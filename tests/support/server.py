@@ -302,6 +302,8 @@ class GunicornServer:
             **os.environ,
             "PYTHONPATH": path,
             "PYTHONUNBUFFERED": "1",
+            # A file that is rewritten within a second, to the same size, would be taken from its old bytecode.
+            "PYTHONDONTWRITEBYTECODE": "1",
             "TRACE_FILE": str(self.trace_file),
         }
         for name in ("GUNICORN_CMD_ARGS", "WEB_CONCURRENCY", "PORT", "WORKERS", "FORWARDED_ALLOW_IPS"):
