@@ -70,7 +70,7 @@ CONTESTANTS = {
     "uvicorn-wsproto": Server(
         "uvicorn-wsproto",
         "UvicornWorker, wsproto",
-        ("gunicorn", "uvicorn_worker", "uvloop", "httptools", "wsproto"),
+        ("gunicorn", "uvicorn_worker", "uvloop", "httptools"),
         _gunicorn("wsproto_worker.WsprotoWorker"),
     ),
     "asgi": SERVERS["asgi"],

@@ -278,6 +278,54 @@ FAULTS = {
 }
 
 
+@pytest.mark.parametrize("last", [sent_close(4000), b"\xff\xff"], ids=["close", "fault"])
+@in_loop
+async def test_messages_before_the_end_are_answered_first(last: bytes) -> None:
+    talk = OverHttp1(echo)
+    await talk.opened()
+    talk.send(sent(TEXT, b"a"), sent(TEXT, b"b"), last)
+    talk.send(b"\xff" * 100)
+    await talk.finish()
+    assert talk.frames()[:2] == [("text", "a"), ("text", "b")]
+    assert [frame[0] for frame in talk.frames()[2:]] == ["close"]
+    assert talk.ended
+
+
+@pytest.mark.parametrize("how", ["time", "close", "return", "drain", "lose"])
+@in_loop
+async def test_an_application_that_asks_for_nothing_more_holds_the_end_up_for_a_while(how: str) -> None:
+    app = Hands()
+    talk = OverHttp1(app, options={"restart_spread": 0.0})
+    await app.accepted()
+    talk.send(sent(TEXT, b"a"), sent_close(4000))
+    await settle()
+    assert not talk.ended
+    await app.text("still open")
+    if how == "time":
+        talk.wire.advance(10.0)
+    elif how == "close":
+        await app.send({"type": "websocket.close", "code": 4444})
+    elif how == "drain":
+        talk.wire.connection.drain()
+        await asyncio.sleep(0.01)
+    elif how == "lose":
+        talk.lose()
+    if not app.outcome.done() and how == "return":
+        app.returns()
+    await until(lambda: talk.ended, "the end")
+    codes = {"time": 4000, "close": 4444, "return": 1000, "drain": 1012}
+    if how in codes:
+        assert [frame[:2] for frame in talk.frames()] == [("text", "still open"), ("close", codes[how])]
+    with pytest.raises(OSError, match="disconnected"):
+        await app.text("late")
+    if how == "lose":
+        assert (await app.receive())["text"] == "a"
+        assert (await app.receive())["code"] == 4000
+    if not app.outcome.done():
+        app.returns()
+    await talk.finish()
+
+
 @pytest.mark.parametrize("name", FAULTS)
 @in_loop
 async def test_a_client_that_breaks_the_protocol(name: str) -> None:

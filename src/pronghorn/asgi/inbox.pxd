@@ -29,6 +29,7 @@ cdef class Inbox(Exchange):
     cpdef dict take(self)
     cpdef bint ends_at_once(self) except -1
     cpdef make_room(self)
+    cpdef on_asked(self)
     cpdef wait(self)
     cpdef forget(self, waiter)
     cdef int _wake(self) except -1

@@ -64,6 +64,7 @@ class Inbox(Exchange):
         """Return the next event and let the peer go on; None where there is none to return yet."""
         queue = self._queue
         if not queue:
+            self.on_asked()
             return None
         event = queue.pop(0)
         if not queue:
@@ -74,6 +75,9 @@ class Inbox(Exchange):
     def make_room(self) -> None:
         """The application has taken all that was queued."""
         raise NotImplementedError
+
+    def on_asked(self) -> None:
+        """The application is done with all there was, and asks for more."""
 
     def ends_at_once(self) -> bool:
         """Whether an application that is told of the end need not wait a turn of the loop for it.

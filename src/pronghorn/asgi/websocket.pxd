@@ -42,6 +42,8 @@ cdef class WebSocketExchange(Inbox):
     cdef object _deflater
     cdef Py_ssize_t _held
     cdef bint _peer_ended
+    # how it is to end once the application has had the messages before: code, reason, our frame
+    cdef tuple _verdict
     # keep-alive: the unanswered ping, when it was sent, and whether anything came since
     cdef bytes _ping
     cdef double _pinged
@@ -74,8 +76,9 @@ cdef class WebSocketExchange(Inbox):
     cdef _take_pong(self, bytes data)
     cdef _take_close(self, int code, str reason)
     cdef _refuse_frame(self, error)
-    @cython.locals(state=int)
     cdef _close_with(self, int code, str reason, bytes frame)
+    @cython.locals(state=int)
+    cdef _end_with(self, int code, str reason, bytes frame)
     cdef _send_close(self, int code, str reason)
     cdef _await_peer(self)
     cdef _put_disconnect(self, int code, str reason)

@@ -22,7 +22,7 @@ from pronghorn.asgi.exchange import CLIENT_CLOSED_REQUEST
 from pronghorn.asgi.inbox import Inbox
 from pronghorn.asgi.scope import Endpoint, endpoint_of, websocket_scope
 from pronghorn.asgi.stream import Stream
-from pronghorn.asgi.websocket_events import as_bytes, as_str, awaited, fail_later, tells_disconnect
+from pronghorn.asgi.websocket_events import as_bytes, as_str, awaited, close_of, denial_of, fail_later, tells_disconnect
 from pronghorn.wire import ws_deflate, ws_frames, ws_handshake
 from pronghorn.wire.errors import ProtocolError
 from pronghorn.wire.request import Request
@@ -88,6 +88,7 @@ class WebSocketExchange(Inbox):
         "_pinged",
         "_state",
         "_task",
+        "_verdict",
         "close_code",
         "endpoint",
         "latency",
@@ -117,6 +118,7 @@ class WebSocketExchange(Inbox):
         self._deflater: Any = None
         self._held = 0
         self._peer_ended = False
+        self._verdict: tuple[int, str, bytes] | None = None
         self._heard = False
         self._ping = b""
         self._pinged = 0.0
@@ -226,11 +228,13 @@ class WebSocketExchange(Inbox):
 
     def on_data(self, data: bytes) -> None:
         self._heard = True
-        self._held += len(data)
         parser = self._parser
         if parser is not None:
+            self._held += len(data)
             parser.feed(data)
             self._read_frames()
+        else:
+            self.stream.consumed(len(data))  # behind the end
 
     def on_end(self, trailers: list[tuple[bytes, bytes]]) -> None:
         """A handshake has no content."""
@@ -249,6 +253,8 @@ class WebSocketExchange(Inbox):
 
     def _end_of_input(self) -> None:
         """All that the peer sent was taken, and it sends nothing more."""
+        if self._verdict is not None:
+            return
         self._put_disconnect(CloseCode.ABNORMAL, "")
         self._parser = None
         if self._state != _CLOSED:
@@ -269,6 +275,8 @@ class WebSocketExchange(Inbox):
         """A ping is due, its answer is, or the closing handshake's."""
         if self._state == _CLOSING:
             self._abandon()
+        elif self._verdict is not None:
+            self.on_asked()
         elif self._state == _OPEN:
             if self._pinged and self._context.websockets.ping_timeout:
                 self._judge_silence()
@@ -379,18 +387,39 @@ class WebSocketExchange(Inbox):
         self._close_with(error.code, error.reason, ws_frames.close(error.code, error.reason))
 
     def _close_with(self, code: int, reason: str, frame: bytes) -> None:
-        """End with the last frame, unless one was sent already or cannot be sent."""
-        state = self._state
+        """End with the last frame, unless one was sent already or cannot be sent.
+
+        Messages came before: the application may answer them. When it asks for more, or takes too long, this is it.
+        """
         self._parser = None
+        if self._state == _OPEN and self._queue:
+            self._verdict = code, reason, frame
+            self._await_peer()
+        else:
+            self._end_with(code, reason, frame)
+
+    def _end_with(self, code: int, reason: str, frame: bytes) -> None:
+        state = self._state
         self._set_state(_CLOSED)
         self._put_disconnect(code, reason)
         if state != _CLOSED:
             self.stream.send_data(frame if state == _OPEN else b"", True)
         self._observe_if_alone()
 
+    def on_asked(self) -> None:
+        verdict = self._verdict
+        if verdict is not None:
+            self._verdict = None
+            code, reason, frame = verdict
+            self._end_with(code, reason, frame)
+
     def _send_close(self, code: int, reason: str) -> None:
-        """Begin the closing handshake."""
+        """Begin the closing handshake; end it where the peer has begun it, or failed."""
         self.close_code = int(code)
+        if self._verdict is not None:
+            self._verdict = code, reason, ws_frames.close(code, reason)
+            self.on_asked()
+            return
         self._set_state(_CLOSING)
         self._put_disconnect(code, reason)
         self.stream.send_data(ws_frames.close(code, reason), False)
@@ -401,7 +430,7 @@ class WebSocketExchange(Inbox):
     def _await_peer(self) -> None:
         """Ask to be woken when the peer should have done something."""
         settings = self._context.websockets
-        if self._state == _CLOSING:
+        if self._state == _CLOSING or self._verdict is not None:
             self.stream.wake_within(settings.close_timeout)
         elif self._state == _OPEN:
             waits = self._pinged and settings.ping_timeout
@@ -514,14 +543,7 @@ class WebSocketExchange(Inbox):
             raise EventError("websocket.close sent after websocket.http.response.start")
         if self._state != _OPEN:
             raise ClientDisconnected
-        code = message.get("code")
-        if code is None:
-            code = 1000
-        reason = message.get("reason") or ""
-        try:
-            ws_frames.close(code, reason)
-        except (TypeError, ValueError, AttributeError) as error:
-            raise EventError(f"websocket.close: {error}") from error
+        code, reason = close_of(message)
         self._send_close(code, reason)
 
     def _deny(self, kind: str, message: Event) -> None:
@@ -529,14 +551,8 @@ class WebSocketExchange(Inbox):
         if kind.endswith("start"):
             if self._state != _CONNECTING:
                 raise EventError(f"{kind} sent after the handshake was answered")
-            status = message.get("status")
-            if not isinstance(status, int) or not 200 <= status <= 999:
-                raise EventError(f"{kind}: 'status' must be an int from 200 to 999, not {status!r:.40}")
-            try:
-                self.response = Response(status, message.get("headers") or ())
-            except (TypeError, ValueError) as error:
-                raise EventError(f"{kind}: 'headers': {error}") from error
-            self.status = status
+            self.response = denial_of(message)
+            self.status = self.response.status
             self._set_state(_DENYING)
             return
         if self._state != _DENYING or self.response is None:

@@ -9,6 +9,8 @@ import asyncio
 from typing import Any
 
 from pronghorn.asgi.errors import EventError
+from pronghorn.wire import ws_frames
+from pronghorn.wire.response import Response
 
 
 def as_bytes(data: object) -> bytes:
@@ -22,6 +24,30 @@ def as_str(text: object) -> str:
     if isinstance(text, str):
         return str.__str__(text)
     raise EventError(f"websocket.send: 'text' must be str, not {type(text).__name__}")
+
+
+def close_of(message: dict[str, Any]) -> tuple[int, str]:
+    """Code and reason of websocket.close, which a close frame can carry."""
+    code = message.get("code")
+    if code is None:
+        code = 1000
+    reason = message.get("reason") or ""
+    try:
+        ws_frames.close(code, reason)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise EventError(f"websocket.close: {error}") from error
+    return code, reason
+
+
+def denial_of(message: dict[str, Any]) -> Response:
+    """The head that websocket.http.response.start describes."""
+    status = message.get("status")
+    if not isinstance(status, int) or not 200 <= status <= 999:
+        raise EventError(f"{message['type']}: 'status' must be an int from 200 to 999, not {status!r:.40}")
+    try:
+        return Response(status, message.get("headers") or ())
+    except (TypeError, ValueError) as error:
+        raise EventError(f"{message['type']}: 'headers': {error}") from error
 
 
 def tells_disconnect(error: BaseException) -> bool:
