@@ -30,7 +30,7 @@ CASES = 517
 FINE = {"OK", "INFORMATIONAL"}
 SECONDS = 3600.0
 #: Where each build comes from: what is installed, and the source as it is.
-BUILDS = {"compiled": {}, "uncompiled": {"PYTHONPATH": str(ROOT / "src")}}
+BUILDS = {"compiled": {}, "uncompiled": {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}}
 #: addsitedir reads the .pth files of namespace packages, which a path in PYTHONPATH does not get.
 _START = (
     "import site, sys; directory = sys.argv.pop(1); sys.path.insert(0, directory); site.addsitedir(directory); "
@@ -121,6 +121,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         directory = (options.keep or Path(temporary)).resolve()
         directory.mkdir(parents=True, exist_ok=True)
+        for build in options.builds:
+            shutil.rmtree(directory / build, ignore_errors=True)
         good = [
             judge(build, run(python2, suite, build, options.cases, directory), options.cases == ["*"])
             for build in options.builds
