@@ -269,7 +269,7 @@ def test_gunicorns_defaults(cfg: Any) -> None:
     assert settings.backlog == 2048
     assert not settings.is_tls
     assert "127.0.0.1" in settings.trusted_peers
-    assert (settings.server_header, settings.date_header, settings.eager_tasks) == ("pronghorn", True, True)
+    assert (settings.server_header, settings.date_header, settings.eager_tasks) == ("pronghorn", True, False)
     for rules in (settings.rules, settings.trusting_rules):
         assert (rules.limit_request_line, rules.limit_request_fields, rules.limit_request_field_size) == (
             4094,
@@ -307,9 +307,9 @@ def test_times_and_limits_from_options() -> None:
 
 
 def test_what_responses_carry() -> None:
-    options = Options(server_header="", date_header=False, eager_tasks=False, gc_freeze=True)
+    options = Options(server_header="", date_header=False, eager_tasks=True, gc_freeze=True)
     settings = Settings.from_gunicorn(Config(), options)
-    assert (settings.server_header, settings.date_header, settings.eager_tasks) == ("", False, False)
+    assert (settings.server_header, settings.date_header, settings.eager_tasks) == ("", False, True)
     assert (settings.gc_freeze, Settings.from_gunicorn(Config(), Options()).gc_freeze) == (True, False)
 
 
