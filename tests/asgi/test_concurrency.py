@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -413,3 +414,29 @@ async def test_an_application_that_waits_does_not_hold_the_read_up(eager: bool) 
     gate.set()
     assert await answers(wire, 1) == [b"late"]
     await until(lambda: not wire.context.tasks)
+
+
+@in_loop
+async def test_receives_that_are_given_up_leave_nothing_behind(eager: bool) -> None:
+    """``is_disconnected()`` of frameworks asks and gives up, as often as an endless stream sends."""
+    left = []
+
+    def waiting() -> int:
+        return sum(isinstance(one, asyncio.Future) for one in gc.get_objects())
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        for count in range(101):
+            asking = asyncio.ensure_future(receive())
+            await asyncio.sleep(0)
+            asking.cancel()
+            await asyncio.wait([asking])
+            del asking
+            if count in (0, 100):
+                left.append(waiting())
+        await reply(send)
+
+    wire = Wire(app, eager=eager)
+    wire.send(GET % b"/")
+    await answers(wire, 1)
+    assert left[1] < left[0] + 50

@@ -371,10 +371,13 @@ class HttpExchange(Exchange):
 
     async def _wait(self) -> None:
         waiter: asyncio.Future[None] = self._context.loop.create_future()
-        if self._waiters is None:
-            self._waiters = []
+        self._waiters = self._waiters or []
         self._waiters.append(waiter)
-        await waiter
+        try:
+            await waiter
+        finally:
+            if self._waiters is not None and waiter in self._waiters:  # given up: nobody will wake it
+                self._waiters.remove(waiter)
 
     def _wake(self) -> None:
         waiters = self._waiters
