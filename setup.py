@@ -7,6 +7,7 @@ Environment switches:
 """
 
 import os
+import re
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -16,26 +17,33 @@ def switched_on(name):
     return os.environ.get(name, "") not in ("", "0")
 
 
+def allocation(pxd):
+    """What ``pxd`` says of its classes that Cython heeds in a ``.py`` only, where it would take an import."""
+    text = pxd.read_text()
+    freelist = re.search(r"^@cython\.freelist\((\d+)\)", text, re.MULTILINE)
+    return int(freelist[1]) if freelist else 0, "\n@cython.no_gc" in text
+
+
 def extensions():
     if switched_on("PRONGHORN_PURE"):
         return []
     from Cython.Build import cythonize
+    from Cython.Compiler.Options import get_directive_defaults
 
     sanitize = switched_on("PRONGHORN_SANITIZE")
     flags = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-g", "-O1"] if sanitize else ["-O3"]
     link = ["-fsanitize=address,undefined"] if sanitize else []
     optional = not switched_on("PRONGHORN_REQUIRE_COMPILED")
-    modules = [
-        Extension(
+    modules = {}
+    for pxd in sorted(pxd for pxd in Path("src").rglob("*.pxd") if pxd.with_suffix(".py").exists()):
+        module = Extension(
             ".".join(pxd.relative_to("src").with_suffix("").parts),
             [str(pxd.with_suffix(".py"))],
             extra_compile_args=flags,
             extra_link_args=link,
             optional=optional,
         )
-        for pxd in sorted(Path("src").rglob("*.pxd"))
-        if pxd.with_suffix(".py").exists()
-    ]
+        modules.setdefault(allocation(pxd), []).append(module)
     directives = {
         "language_level": 3,
         "annotation_typing": False,
@@ -46,7 +54,12 @@ def extensions():
         "initializedcheck": False,
         "cdivision": True,
     }
-    return cythonize(modules, build_dir="build/cython", compiler_directives=directives, quiet=True)
+    get_directive_defaults().update(freelist=0, no_gc=False)
+    cythonized = []
+    for (freelist, no_gc), alike in modules.items():
+        directives |= {"freelist": freelist, "no_gc": no_gc}
+        cythonized += cythonize(alike, build_dir="build/cython", compiler_directives=directives, quiet=True)
+    return cythonized
 
 
 setup(ext_modules=extensions())

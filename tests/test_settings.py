@@ -269,7 +269,7 @@ def test_gunicorns_defaults(cfg: Any) -> None:
     assert settings.backlog == 2048
     assert not settings.is_tls
     assert "127.0.0.1" in settings.trusted_peers
-    assert (settings.server_header, settings.date_header, settings.eager_tasks) == ("pronghorn", True, False)
+    assert (settings.server_header, settings.date_header, settings.eager_tasks) == ("pronghorn", True, True)
     for rules in (settings.rules, settings.trusting_rules):
         assert (rules.limit_request_line, rules.limit_request_fields, rules.limit_request_field_size) == (
             4094,

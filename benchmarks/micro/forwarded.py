@@ -22,6 +22,7 @@ from pronghorn.asgi.context import Context
 from pronghorn.net.connection import Connection
 from pronghorn.net.http1 import Http1
 from pronghorn.net.reaper import Reaper
+from pronghorn.net.turn import Turn
 from pronghorn.proxies import PARTS, ForwardedPolicy, TrustList
 from pronghorn.wire.http1_rules import Rules
 
@@ -50,7 +51,7 @@ def serve(
     if policy is not None:
         context.is_trusted = TrustList(["127.0.0.1"]).trusts
         context.forwarded = policy
-    connection = Connection(context, Reaper(loop, context), Http1)
+    connection = Connection(context, Reaper(loop, context), Turn(context), Http1)
     connection.connection_made(FakeTransport())
     data = BROWSER[:-2] + b"".join(field + b"\r\n" for field in fields) + b"\r\n"
 

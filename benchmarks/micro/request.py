@@ -24,6 +24,7 @@ from pronghorn.asgi.context import Context
 from pronghorn.net.connection import Connection
 from pronghorn.net.http1 import Http1
 from pronghorn.net.reaper import Reaper
+from pronghorn.net.turn import Turn
 from pronghorn.wire.http1_parser import Http1Parser
 from pronghorn.wire.http1_rules import Rules
 
@@ -94,7 +95,7 @@ def serve(loop: asyncio.AbstractEventLoop, data: bytes) -> Callable[[], None]:
     context.rules = context.trusting_rules = Rules()
     context.set_defaults(b"date: Thu, 01 Jan 1970 00:00:00 GMT\r\n", b"server: pronghorn\r\n")
     context.start_eagerly(True)
-    connection = Connection(context, Reaper(loop, context), Http1)
+    connection = Connection(context, Reaper(loop, context), Turn(context), Http1)
     connection.connection_made(FakeTransport())
 
     def once() -> None:

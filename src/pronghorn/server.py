@@ -16,6 +16,7 @@ from pronghorn.lifespan import Lifespan, LifespanFailed
 from pronghorn.net.connection import Connection
 from pronghorn.net.http1 import Http1
 from pronghorn.net.reaper import Reaper
+from pronghorn.net.turn import Turn
 from pronghorn.overload import HealthAnswer, Limiter
 from pronghorn.proxyheader import ProxyHeaderReader
 from pronghorn.scoreboard import Row
@@ -107,6 +108,7 @@ class Server:
             self.context.tls_extension = tls.extension
         self._lifespan = Lifespan(app, settings.lifespan, log)
         self._reaper = Reaper(loop, self.context)
+        self._turn = Turn(self.context)
         self._acceptor = Acceptor(
             loop,
             listeners,
@@ -352,7 +354,7 @@ class Server:
     # -- parts ------------------------------------------------------------------------------------------------------
 
     def _make_connection(self) -> Connection:
-        return Connection(self.context, self._reaper, self._open_protocol)
+        return Connection(self.context, self._reaper, self._turn, self._open_protocol)
 
     def _make_proxy_headers(self) -> ProxyHeaderReader | None:
         settings = self._settings

@@ -45,7 +45,7 @@ class Options:
     server_header: str = option("pronghorn", "value of the Server field; empty sends none")
     date_header: bool = option(True, "whether responses carry a Date field")
     response_headers: str = option("", "fields for responses that have none of that name, as lines of 'Name: value'")
-    eager_tasks: bool = option(False, "run the application at once, without a turn of the loop (Python 3.12+)")
+    eager_tasks: bool = option(True, "run the application at once, without a turn of the loop (Python 3.12+)")
     gc_freeze: bool = option(False, "leave what the application's start made out of garbage collection for good")
     loop: str = option("", "event loop; Gunicorn's asgi_loop unless set", choices=("", "auto", "uvloop", "asyncio"))
     lifespan: str = option("", "ASGI lifespan; Gunicorn's asgi_lifespan unless set", choices=("", "auto", "on", "off"))

@@ -1,4 +1,4 @@
-"""What ``receive()`` and ``send()`` return is a coroutine in all that an application can do with one."""
+"""What ``send()`` returns is a coroutine in all that an application can do with one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pronghorn.asgi import awaitables
-from pronghorn.asgi.awaitables import DONE, Failed, Receive
+from pronghorn.asgi.awaitables import DONE, Failed
 from pronghorn.asgi.errors import ClientDisconnected, EventError
 from pronghorn.asgi.exchange import HttpExchange
 from pronghorn.asgi.stream import RecordingStream
@@ -24,28 +24,9 @@ class Oops(Exception):
     pass
 
 
-class Source:
-    """Stands in for an exchange: has an event or lets it be waited for."""
-
-    def __init__(self, *events: str) -> None:
-        self.events = [*events]
-        self.waiting: asyncio.Future[str] | None = None
-
-    def has_event(self) -> bool:
-        return bool(self.events)
-
-    def take_event(self) -> str:
-        return self.events.pop(0)
-
-    async def wait_for_event(self) -> str:
-        self.waiting = asyncio.get_running_loop().create_future()
-        return await self.waiting
-
-
 KINDS: dict[str, Callable[[], Any]] = {
     "Done": lambda: DONE,
     "Failed": lambda: Failed(Oops()),
-    "Receive": lambda: Receive(Source("event")),
 }
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
@@ -63,7 +44,6 @@ def test_it_passes_for_a_coroutine(kind: str) -> None:
 async def test_await() -> None:
     assert await DONE is None
     assert await DONE is None, "one instance serves all"
-    assert await Receive(Source("event")) == "event"
     with pytest.raises(Oops):
         await Failed(Oops())
 
@@ -72,18 +52,17 @@ async def test_await() -> None:
 async def test_create_task() -> None:
     assert await asyncio.create_task(DONE) is None
     assert await asyncio.ensure_future(DONE) is None
-    assert await asyncio.create_task(Receive(Source("event"))) == "event"
     with pytest.raises(Oops):
         await asyncio.create_task(Failed(Oops()))
 
 
 @in_loop
 async def test_gather_wait_for_and_shield() -> None:
-    assert await asyncio.gather(DONE, DONE, Receive(Source("event"))) == [None, None, "event"]
+    assert await asyncio.gather(DONE, DONE) == [None, None]
     (error,) = await asyncio.gather(Failed(Oops()), return_exceptions=True)
     assert isinstance(error, Oops)
-    assert await asyncio.wait_for(Receive(Source("event")), 5) == "event"
-    assert await asyncio.shield(Receive(Source("event"))) == "event"
+    assert await asyncio.wait_for(DONE, 5) is None
+    assert await asyncio.shield(DONE) is None
 
 
 def test_by_hand() -> None:
@@ -97,12 +76,6 @@ def test_by_hand() -> None:
         Failed(Oops()).send(None)
     with pytest.raises(Oops):
         next(iter(Failed(Oops()).__await__()))
-    with pytest.raises(StopIteration) as stopped:
-        Receive(Source("event")).send(None)
-    assert stopped.value.value == "event"
-    with pytest.raises(StopIteration) as stopped:
-        next(iter(Receive(Source("event")).__await__()))
-    assert stopped.value.value == "event"
 
 
 @every_kind
@@ -137,70 +110,8 @@ def test_close_before_the_first_step(kind: str) -> None:
     assert one.close() is None
 
 
-def test_a_receive_that_is_thrown_away_takes_nothing() -> None:
-    source = Source("event")
-    Receive(source)
-    Receive(source).close()
-    with pytest.raises(Oops):
-        Receive(source).throw(Oops())
-    assert source.events == ["event"]
-
-
-@in_loop
-async def test_a_receive_cancelled_before_its_first_step_takes_nothing() -> None:
-    source = Source("event")
-    task = asyncio.create_task(Receive(source))
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert source.events == ["event"]
-
-
-@in_loop
-async def test_a_receive_waits_where_another_took_its_event() -> None:
-    source = Source("event")
-    first, second = Receive(source), Receive(source)
-    assert await first == "event"
-    task = asyncio.create_task(second)
-    await settle()
-    assert source.waiting is not None
-    source.waiting.set_result("the next")
-    assert await task == "the next"
-
-
-@in_loop
-async def test_a_waiting_receive_can_be_cancelled() -> None:
-    source = Source("event")
-    second = Receive(source)
-    source.events.clear()
-    task = asyncio.create_task(second)
-    await settle()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert source.waiting is not None
-    assert source.waiting.cancelled()
-
-
-@in_loop
-async def test_throw_and_close_reach_what_a_receive_waits_in() -> None:
-    source = Source()
-    one = Receive(source)
-    one.send(None)
-    with pytest.raises(Oops):
-        one.throw(Oops())
-    other = Receive(source)
-    other.send(None)
-    other.close()
-    other.close()
-    third = Receive(source)
-    third.send(None)
-    with pytest.raises(KeyError, match="x"):
-        third.throw(KeyError, KeyError("x"), None)
-
-
 def test_the_classes_hold_no_more_than_they_need() -> None:
-    for kind in (DONE, Failed(Oops()), Receive(Source())):
+    for kind in (DONE, Failed(Oops())):
         with pytest.raises(AttributeError):
             kind.attribute = 1
 

@@ -392,7 +392,7 @@ async def test_an_async_generator_is_closed(talk: Talk) -> None:
 
 
 @in_loop
-async def test_an_application_that_does_not_wait_answers_within_the_read(eager: bool) -> None:
+async def test_an_application_that_does_not_wait_answers_within_the_turn_of_its_request(eager: bool) -> None:
     wire = Wire(sets_variable, eager=eager)
     wire.send(GET % b"/quick")
     assert bool(wire.received) is eager
@@ -400,7 +400,7 @@ async def test_an_application_that_does_not_wait_answers_within_the_read(eager: 
 
 
 @in_loop
-async def test_an_application_that_waits_does_not_hold_the_read_up(eager: bool) -> None:
+async def test_an_application_that_waits_does_not_hold_the_turn_up(eager: bool) -> None:
     gate = asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import operator
+import pickle
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from pronghorn.asgi.scope import SPEC_VERSION, Endpoint, endpoint_for, http_scope, under_root
+from pronghorn.asgi.scope import SPEC_VERSION, Endpoint, NoDetails, endpoint_for, http_scope, under_root
 from tests.asgi.doubles import in_loop, make_context
 from tests.asgi.support import make_request
 
@@ -36,6 +41,37 @@ async def test_a_scope() -> None:
         "server": SERVER,
     }
     assert all(value == {} for value in extensions.values())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda one: operator.setitem(one, "a", 1),
+        lambda one: operator.delitem(one, "a"),
+        lambda one: operator.ior(one, {"a": 1}),
+        lambda one: one.update(a=1),
+        lambda one: one.setdefault("a", 1),
+        lambda one: one.pop("a", None),
+        lambda one: one.popitem(),
+        lambda one: one.clear(),
+    ],
+    ids=["setitem", "delitem", "ior", "update", "setdefault", "pop", "popitem", "clear"],
+)
+def test_what_scopes_share_cannot_be_written(change: Callable[[Any], Any]) -> None:
+    shared = NoDetails()
+    with pytest.raises(TypeError, match="read-only"):
+        change(shared)
+    assert shared == {}
+
+
+def test_what_scopes_share_is_an_empty_dict_otherwise() -> None:
+    shared = NoDetails()
+    assert isinstance(shared, dict)
+    assert not shared
+    assert json.dumps(shared) == "{}"
+    assert copy.deepcopy(shared) == pickle.loads(pickle.dumps(shared)) == shared
+    assert type(shared.copy()) is dict, "a copy is the copier's own"
+    assert shared | {"a": 1} == {"a": 1}
 
 
 @in_loop

@@ -7,6 +7,7 @@ from typing import Any
 
 from pronghorn.net.connection import Connection, Protocol
 from pronghorn.net.reaper import Reaper
+from pronghorn.net.turn import Turn
 from tests.asgi.doubles import RecordingLog, make_context
 from tests.net.support import HIGH_WATER, FakeTransport
 
@@ -57,7 +58,7 @@ class Bench:
         self.reaper = Reaper(loop, self.context)
         self.protocol = Recorder()
         self.chosen_for: list[Connection] = []
-        self.connection = Connection(self.context, self.reaper, self._choose)
+        self.connection = Connection(self.context, self.reaper, Turn(self.context), self._choose)
         self.transport = FakeTransport(loop, **(extra or {}))
         self.transport.can_half_close = can_half_close
         self.transport.protocol = self.connection

@@ -12,6 +12,7 @@ from pronghorn.asgi.context import Context
 from pronghorn.net.connection import Connection
 from pronghorn.net.http1 import Http1
 from pronghorn.net.reaper import Reaper
+from pronghorn.net.turn import Turn
 from pronghorn.wire.http1_rules import Rules
 from tests.asgi.apps import Event, Receive, Scope, Send, read_all, reply
 from tests.asgi.doubles import RecordingLog, make_context, until
@@ -192,7 +193,8 @@ class Wire:
         self.context: Context = make_context(app, eager=eager, **attributes)
         loop = asyncio.get_running_loop()
         self.reaper = Reaper(loop, self.context)
-        self.connection = Connection(self.context, self.reaper, Http1)
+        self.turn = Turn(self.context)
+        self.connection = Connection(self.context, self.reaper, self.turn, Http1)
         self.transport = FakeTransport(loop, **(extra or {}))
         self.transport.protocol = self.connection
         self.connection.connection_made(self.transport)
@@ -211,8 +213,10 @@ class Wire:
         return self.transport.closing
 
     def send(self, data: bytes) -> None:
+        """Have ``data`` read, and then its turn taken, without a turn of the loop in between."""
         assert data
         self.transport.arrive(data)
+        self.turn.run()
 
     def send_eof(self) -> None:
         self.transport.arrive(b"")

@@ -10,6 +10,7 @@ import pytest
 
 from pronghorn.net.connection import Connection, State
 from pronghorn.net.reaper import Reaper
+from pronghorn.net.turn import Turn
 from tests.asgi.doubles import in_loop, make_context, settle
 from tests.net.bench import WRITE, Bench, Recorder, end_by
 from tests.net.support import CLIENT, SERVER
@@ -71,7 +72,7 @@ async def test_the_peer_in_a_log_line(extra: dict[str, Any], peer: str) -> None:
 @in_loop
 async def test_the_peer_before_the_connection_was_made() -> None:
     context = make_context(lambda *_: None)
-    connection = Connection(context, Reaper(asyncio.get_running_loop(), context), lambda _: Recorder())
+    connection = Connection(context, Reaper(asyncio.get_running_loop(), context), Turn(context), lambda _: Recorder())
     assert isinstance(connection.peer(), str)
 
 
@@ -173,7 +174,7 @@ async def test_parts_are_one_write() -> None:
 async def test_large_parts_are_written_in_order() -> None:
     bench = Bench()
     parts = [b"head", b"x" * 1_000_000, b"tail"]
-    bench.connection.write(parts)
+    bench.connection.write(list(parts))
     assert bench.transport.received == b"".join(parts)
     assert bench.transport.calls == ["writelines"], "not copied together by us"
 

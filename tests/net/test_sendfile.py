@@ -16,6 +16,7 @@ from pronghorn.net import sendfile
 from pronghorn.net.connection import Connection
 from pronghorn.net.http1 import Http1
 from pronghorn.net.reaper import Reaper
+from pronghorn.net.turn import Turn
 from pronghorn.wire.http1_rules import Rules
 from tests.asgi.apps import Receive, Scope, Send, body, start
 from tests.asgi.doubles import HANGS, RecordingLog, make_context
@@ -99,7 +100,7 @@ class Peer:
         self.sock.setblocking(False)
         ours.setblocking(False)
         _, self.connection = await self.loop.connect_accepted_socket(
-            lambda: Connection(self.context, self.reaper, Http1), ours
+            lambda: Connection(self.context, self.reaper, Turn(self.context), Http1), ours
         )
         return self
 

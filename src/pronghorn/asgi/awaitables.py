@@ -1,4 +1,4 @@
-"""What ``receive()`` and ``send()`` return when nothing has to be waited for: coroutines without a frame.
+"""What ``send()`` returns when nothing has to be waited for: coroutines without a frame.
 
 Each is a ``collections.abc.Coroutine``: it can be awaited, given to ``create_task`` or ``gather``, and passes
 ``asyncio.iscoroutine``. Making and running a coroutine with a frame costs about as much as the whole of ``send``.
@@ -68,44 +68,6 @@ class Failed:
         """Nothing is held."""
 
 
-class Receive:
-    """``receive()`` while an event is ready: takes it when it is awaited, not before, so that none is ever lost.
-
-    Should another task have taken the event in between, it waits for the next like any coroutine.
-    """
-
-    __slots__ = ("_exchange", "_waiting")
-
-    def __init__(self, exchange: Any) -> None:
-        self._exchange = exchange
-        self._waiting: Any = None
-
-    def __await__(self) -> Receive:
-        return self
-
-    def __iter__(self) -> Receive:
-        return self
-
-    def __next__(self) -> Any:
-        return self.send(None)
-
-    def send(self, value: object) -> Any:
-        if self._waiting is None:
-            if self._exchange.has_event():
-                raise StopIteration(self._exchange.take_event())
-            self._waiting = self._exchange.wait_for_event()
-        return self._waiting.send(value)
-
-    def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Any:
-        if self._waiting is None:
-            raise _thrown(kind, value, traceback)
-        return self._waiting.throw(_thrown(kind, value, traceback))
-
-    def close(self) -> None:
-        if self._waiting is not None:
-            self._waiting.close()
-
-
 def _thrown(kind: Any, value: Any, traceback: Any) -> BaseException:
     """The exception that ``throw`` was given, in its one-argument or its old three-argument form."""
     error: BaseException = kind if isinstance(kind, BaseException) else value
@@ -114,7 +76,7 @@ def _thrown(kind: Any, value: Any, traceback: Any) -> BaseException:
     return error if traceback is None else error.with_traceback(traceback)
 
 
-for _type in (Done, Failed, Receive):
+for _type in (Done, Failed):
     Coroutine.register(_type)
 
 #: The one instance: what ``send()`` returns nearly always.

@@ -13,6 +13,8 @@ cdef class Context:
     cdef public set tasks
     cdef public object contextvars
     cdef public bint eager
+    cdef public dict eagerly
+    cdef public dict on_loop
     cdef public object create_task
     cdef public object on_fatal
     # times in seconds

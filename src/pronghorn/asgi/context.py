@@ -53,6 +53,7 @@ class Context:
         "disconnect_grace_period",
         "draining",
         "eager",
+        "eagerly",
         "forwarded",
         "header_timeout",
         "high_water",
@@ -66,6 +67,7 @@ class Context:
         "observer",
         "on_fatal",
         "on_limit",
+        "on_loop",
         "pre_request",
         "request_timeout",
         "requests",
@@ -94,6 +96,9 @@ class Context:
         self.contextvars = contextvars.copy_context()
         self.create_task: Callable[..., asyncio.Task[Any]] = loop.create_task
         self.eager = False
+        #: Keywords of futures and of tasks that start at once. In a call they would be made into a dict each time.
+        self.on_loop = {"loop": loop}
+        self.eagerly = {"loop": loop, "eager_start": True}
         self.on_fatal: Callable[[BaseException], None] = _raise
         # times
         self.clock = 0.0

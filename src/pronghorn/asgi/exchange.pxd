@@ -1,13 +1,14 @@
 cimport cython
 
-from pronghorn.asgi.awaitables cimport Done, Failed, Receive
+from pronghorn.asgi.awaitables cimport Done, Failed
 from pronghorn.asgi.context cimport Context
 from pronghorn.asgi.scope cimport Endpoint, endpoint_of, http_scope
-from pronghorn.asgi.stream cimport Exchange, Stream
+from pronghorn.asgi.source cimport Source
+from pronghorn.asgi.stream cimport Stream
 from pronghorn.wire.request cimport Request
 from pronghorn.wire.response cimport Response
 
-# Receiving, changed by _set_receiving and, as events are taken, by take_event:
+# Receiving, changed by _set_receiving and, as events are taken, by take:
 #
 #   OPEN ──on_end──► COMPLETE ──taken──► TAKEN ──on_disconnect──► GONE
 #    │                   └──on_disconnect──► COMPLETE_THEN_GONE ──taken──► GONE
@@ -24,11 +25,10 @@ from pronghorn.wire.response cimport Response
 cdef int _OPEN, _COMPLETE, _COMPLETE_THEN_GONE, _TAKEN, _GONE
 cdef int _IDLE, _HELD, _STREAMING, _FILE, _TRAILERS, _DONE, _LOST
 cdef Done _DONE_AWAITABLE
-cdef object _monotonic, _Task
+cdef object _monotonic, _Task, _is_done
 
 
-cdef class HttpExchange(Exchange):
-    cdef Context _context
+cdef class HttpExchange(Source):
     # the way back, and who is there
     cdef readonly Stream stream
     cdef public Endpoint endpoint
@@ -48,10 +48,8 @@ cdef class HttpExchange(Exchange):
     cdef list _chunks
     # the application's task, while it runs
     cdef object _task
-    cdef list _waiters
     cdef object _grace
     cdef bint _cancelling
-    cdef int _told
 
     cpdef open(self, Context context, Stream stream, Request request, Endpoint endpoint)
     @cython.locals(context=Context)
@@ -68,11 +66,9 @@ cdef class HttpExchange(Exchange):
     cpdef cancel(self)
     cpdef str describe(self)
 
-    cpdef receive(self)
-    cpdef bint has_event(self) except -1
-    @cython.locals(chunks=list, body=bytes, more=bint)
-    cpdef dict take_event(self)
-    cdef _wake(self)
+    @cython.locals(chunks=list, body=bytes, before=int)
+    cpdef dict take(self)
+    cpdef dict last_event(self)
 
     cpdef send(self, message)
     cdef _send(self, dict message)

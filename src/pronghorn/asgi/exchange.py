@@ -15,8 +15,10 @@ from typing import Any
 from pronghorn.asgi import awaitables, events, files
 from pronghorn.asgi.context import Context
 from pronghorn.asgi.errors import ClientDisconnected, EventError, came_of_disconnect, hands_on_disconnect, is_disconnect
+from pronghorn.asgi.receive import woken
 from pronghorn.asgi.scope import Endpoint, endpoint_of, http_scope
-from pronghorn.asgi.stream import Exchange, Stream
+from pronghorn.asgi.source import Source
+from pronghorn.asgi.stream import Stream
 from pronghorn.wire.errors import ProtocolError
 from pronghorn.wire.request import Request
 from pronghorn.wire.response import Response
@@ -61,16 +63,15 @@ _LOST = int(Sending.LOST)
 _DONE_AWAITABLE = awaitables.DONE
 _monotonic = time.monotonic
 _Task: Any = asyncio.Task
+_is_done = asyncio.Task.done
 
-#: How often an application is told of the disconnect without having to wait a turn of the loop.
-MOST_TOLD_AT_ONCE = 16
 #: The status that goes to the access log when the client left before there was any (nginx's convention).
 CLIENT_CLOSED_REQUEST = 499
 
 Event = dict[str, Any]
 
 
-class HttpExchange(Exchange):
+class HttpExchange(Source):
     """One request. ``start`` runs the application; the protocol calls the ``on_`` methods as things arrive.
 
     ``request`` Request · ``response`` Response or None · ``status`` int, what the client got · ``stream`` Stream ·
@@ -81,7 +82,6 @@ class HttpExchange(Exchange):
     __slots__ = (
         "_cancelling",
         "_chunks",
-        "_context",
         "_file",
         "_grace",
         "_held_trailers",
@@ -89,8 +89,6 @@ class HttpExchange(Exchange):
         "_receiving",
         "_sending",
         "_task",
-        "_told",
-        "_waiters",
         "endpoint",
         "logged",
         "response",
@@ -117,7 +115,7 @@ class HttpExchange(Exchange):
         self._receiving = _OPEN if request.has_body else _COMPLETE
         self._sending = _IDLE
         self._chunks: list[bytes] | None = None
-        self._waiters: list[asyncio.Future[None]] | None = None
+        self._waiters = None
         self._task: asyncio.Task[Any] | None = None
         self._grace: asyncio.TimerHandle | None = None
         self._cancelling = False
@@ -151,10 +149,7 @@ class HttpExchange(Exchange):
             self.scope = http_scope(self.request, self.endpoint, context)
             coroutine = context.app(self.scope, self.receive, self.send)
             try:
-                if context.eager:
-                    task = _Task(coroutine, loop=context.loop, eager_start=True)
-                else:
-                    task = context.create_task(coroutine)
+                task = _Task(coroutine, **context.eagerly) if context.eager else context.create_task(coroutine)
             except TypeError:  # an awaitable that is no coroutine: asyncio takes coroutines only
                 task = context.create_task(_awaited(coroutine))
         except (SystemExit, KeyboardInterrupt) as error:
@@ -165,7 +160,7 @@ class HttpExchange(Exchange):
             self._fail(error)
             self._observe_unanswered()
             return
-        if task.done():
+        if _is_done(task) if context.eager else task.done():
             self._finish(task)
         else:
             self._task = task
@@ -321,71 +316,29 @@ class HttpExchange(Exchange):
 
     # -- receive ----------------------------------------------------------------------------------------------------
 
-    def receive(self) -> Coroutine[Any, Any, Event]:
-        """ASGI ``receive``: http.request, then http.disconnect."""
-        if self.has_event():
-            return awaitables.Receive(self)
-        return self.wait_for_event()
-
-    def has_event(self) -> bool:
-        """Whether ``take_event`` has something to return that the application has not seen."""
-        if self._receiving == _GONE:
-            return False
-        if self._sending == _DONE:
-            return False
-        return self._chunks is not None or self._receiving == _COMPLETE or self._receiving == _COMPLETE_THEN_GONE
-
-    def take_event(self) -> Event:
-        """Return the content that is there as one http.request event."""
+    def take(self) -> Event | None:
+        """Return the content that is there as one http.request event, where the application has not seen all of it."""
         chunks = self._chunks
+        before = self._receiving
+        if self._sending == _DONE or before == _GONE or (chunks is None and before in (_OPEN, _TAKEN)):
+            if self.request.expect_continue and before == _OPEN and self._sending == _IDLE:
+                self.request.expect_continue = False
+                self.stream.send_informational(100, [])
+            return None
         body = b""
         if chunks is not None:
             body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
             self._chunks = None
-        more = self._receiving == _OPEN
-        if self._receiving == _COMPLETE:
+        if before == _COMPLETE:
             self._receiving = _TAKEN
-        elif self._receiving == _COMPLETE_THEN_GONE:
+        elif before == _COMPLETE_THEN_GONE:
             self._receiving = _GONE
         if body:
             self.stream.consumed(len(body))
-        return {"type": "http.request", "body": body, "more_body": more}
+        return {"type": "http.request", "body": body, "more_body": before == _OPEN}
 
-    async def wait_for_event(self) -> Event:
-        """Wait for content, the end of the response or the client's leaving, whichever is first."""
-        if self._sending == _DONE or self._receiving == _GONE:
-            # At once, for frameworks poll with a receive() that is cancelled at its first wait. But one that is asked
-            # for again and again lets the loop run, so that an application that spins on it cannot stop the worker.
-            self._told += 1
-            if self._told > MOST_TOLD_AT_ONCE:
-                await asyncio.sleep(0)
-            return {"type": "http.disconnect"}
-        if self.request.expect_continue and self._receiving == _OPEN and self._sending == _IDLE:
-            self.request.expect_continue = False
-            self.stream.send_informational(100, [])
-        while not self.has_event():
-            if self._sending == _DONE or self._receiving == _GONE:
-                return {"type": "http.disconnect"}
-            await self._wait()
-        return self.take_event()
-
-    async def _wait(self) -> None:
-        waiter: asyncio.Future[None] = self._context.loop.create_future()
-        self._waiters = self._waiters or []
-        self._waiters.append(waiter)
-        try:
-            await waiter
-        finally:
-            if self._waiters is not None and waiter in self._waiters:  # given up: nobody will wake it
-                self._waiters.remove(waiter)
-
-    def _wake(self) -> None:
-        waiters = self._waiters
-        self._waiters = None
-        if waiters is not None:
-            for waiter in waiters:
-                if not waiter.done():
-                    waiter.set_result(None)
+    def last_event(self) -> Event | None:
+        return {"type": "http.disconnect"} if self._sending == _DONE or self._receiving == _GONE else None
 
     # -- send -------------------------------------------------------------------------------------------------------
 
@@ -405,7 +358,7 @@ class HttpExchange(Exchange):
     async def _wait_until_writable(self, file: files.FilePart | None) -> None:
         try:
             while self._sending < _DONE and self.stream.blocked():
-                await self._wait()
+                await woken(self)
         except asyncio.CancelledError:
             if self._sending == _FILE:  # nobody can tell any more which part of it is missing
                 self._answer_failure(500)

@@ -7,7 +7,7 @@ middleware writes to scopes.
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 from pronghorn.asgi.context import Context
 from pronghorn.wire.forwarded import with_host
@@ -111,12 +111,27 @@ def _template_for(context: Context, server: tuple[str, int | None] | None, schem
     return template
 
 
+class NoDetails(dict[object, object]):
+    """What there is to say of an extension without details: an empty dict that stays empty, for all scopes share it."""
+
+    __slots__ = ()
+
+    def _refuse(self, *args: object, **kwargs: object) -> NoReturn:
+        raise TypeError("this dict is read-only; put one of your own into scope['extensions']")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+
 #: Extensions that ``HttpExchange`` serves on every connection.
-_EXTENSIONS = (
-    "http.response.early_hint",
-    "http.response.pathsend",
-    "http.response.trailers",
-    "http.response.zerocopysend",
+_EXTENSIONS = dict.fromkeys(
+    (
+        "http.response.early_hint",
+        "http.response.pathsend",
+        "http.response.trailers",
+        "http.response.zerocopysend",
+    ),
+    NoDetails(),
 )
 
 
@@ -135,7 +150,7 @@ def _template(context: Context, server: tuple[str, int | None] | None, scheme: s
         "headers": [],
         "client": None,
         "server": server,
-        "extensions": {name: {} for name in _EXTENSIONS},
+        "extensions": _EXTENSIONS,
     }
 
 
@@ -163,7 +178,8 @@ def http_scope(request: Request, endpoint: Endpoint, context: Context) -> Scope:
     scope["headers"] = request.headers
     scope["client"] = endpoint.client
     extensions = template["extensions"]
-    scope["extensions"] = extensions = {name: {} for name in extensions}
+    extensions = extensions.copy()
+    scope["extensions"] = extensions
     if endpoint.tls is not None:
         extensions["tls"] = endpoint.tls.copy()
     state = context.state

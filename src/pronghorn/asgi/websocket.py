@@ -20,6 +20,7 @@ from pronghorn.asgi.errors import ClientDisconnected, EventError, came_of_discon
 from pronghorn.asgi.events import as_dict
 from pronghorn.asgi.exchange import CLIENT_CLOSED_REQUEST
 from pronghorn.asgi.inbox import Inbox
+from pronghorn.asgi.receive import woken
 from pronghorn.asgi.scope import Endpoint, endpoint_of, websocket_scope
 from pronghorn.asgi.stream import Stream
 from pronghorn.asgi.websocket_events import as_bytes, as_str, awaited, close_of, denial_of, fail_later, tells_disconnect
@@ -456,12 +457,7 @@ class WebSocketExchange(Inbox):
 
     async def _wait_until_writable(self) -> None:
         while (self._state == _OPEN or self._state == _DENYING) and self.stream.blocked():
-            waiter = self.wait()
-            try:
-                await waiter
-            except asyncio.CancelledError:
-                self.forget(waiter)
-                raise
+            await woken(self)
         if self._state == _CLOSED:
             raise ClientDisconnected
 

@@ -2,6 +2,7 @@ cimport cython
 
 from pronghorn.asgi.context cimport Context
 from pronghorn.asgi.scope cimport Endpoint
+from pronghorn.net.turn cimport Turn, TurnTaker
 
 # State:
 #
@@ -19,6 +20,7 @@ cdef class Protocol:
     cpdef bint eof_received(self) except -1
     cpdef connection_lost(self)
     cpdef resume_writing(self)
+    cpdef take_turn(self)
     cpdef on_deadline(self, double now)
     cpdef double last_call(self) except? -1
     cpdef tuple exchanges(self)
@@ -28,10 +30,11 @@ cdef class Protocol:
     cpdef terminate(self)
 
 
-cdef class Connection:
+cdef class Connection(TurnTaker):
     # who shares it
     cdef readonly Context context
     cdef readonly object reaper
+    cdef readonly Turn turn
     cdef object _choose
     # the socket
     cdef object _transport
@@ -50,6 +53,8 @@ cdef class Connection:
 
     @cython.locals(protocol=Protocol)
     cpdef data_received(self, bytes data)
+    @cython.locals(protocol=Protocol)
+    cpdef take_turn(self)
     cpdef extra_info(self, str name)
     cpdef bint is_tls(self) except -1
     cpdef double within(self, double seconds) except? -1

@@ -19,6 +19,7 @@ from pronghorn.asgi.context import Context
 from pronghorn.asgi.scope import endpoint_for
 from pronghorn.asgi.stream import Exchange
 from pronghorn.net.reaper import Reaper
+from pronghorn.net.turn import Turn, TurnTaker
 from pronghorn.wire.errors import ProtocolError
 
 
@@ -67,6 +68,10 @@ class Protocol:
     def resume_writing(self) -> None:
         raise NotImplementedError
 
+    def take_turn(self) -> None:
+        """The turn that was asked for."""
+        raise NotImplementedError
+
     def on_deadline(self, now: float) -> None:
         raise NotImplementedError
 
@@ -95,7 +100,7 @@ class Protocol:
         raise NotImplementedError
 
 
-class Connection:
+class Connection(TurnTaker):
     """An asyncio protocol that owns one transport.
 
     ``deadline`` float: loop time by which something must have happened, 0 for none. ``writable`` bool: the peer keeps
@@ -117,12 +122,14 @@ class Connection:
         "endpoint",
         "opening",
         "reaper",
+        "turn",
         "writable",
     )
 
-    def __init__(self, context: Context, reaper: Reaper, choose: Callable[[Any], Any]) -> None:
+    def __init__(self, context: Context, reaper: Reaper, turn: Turn, choose: Callable[[Any], Any]) -> None:
         self.context = context
         self.reaper = reaper
+        self.turn = turn
         self._choose = choose
         self._transport: Any = None
         self._protocol: Any = None
@@ -169,6 +176,11 @@ class Connection:
         protocol = self._protocol  # held, for it may end the connection
         if self._state < _LINGERING:
             protocol.data_received(data)
+
+    def take_turn(self) -> None:
+        protocol = self._protocol
+        if protocol is not None and self._state < _LINGERING:
+            protocol.take_turn()
 
     def eof_received(self) -> bool:
         if self._state >= _LINGERING:
@@ -223,12 +235,16 @@ class Connection:
         return self.context.clock + self.context.margin + seconds
 
     def write(self, out: list[bytes], last: bool = False) -> None:
-        """Write the parts in ``out`` in order, as one write where they are small. ``last``: of a response."""
+        """Write the parts in ``out`` in order, as one write where they are small, and leave it empty.
+
+        ``last``: of a response.
+        """
         transport = self._transport
         if transport is None:
+            out.clear()
             return
         if len(out) == 1:
-            transport.write(out[0])
+            transport.write(out.pop())  # compiled, a third of what clear() takes
         else:
             size = 0
             for part in out:
@@ -237,6 +253,7 @@ class Connection:
                 transport.write(b"".join(out))
             else:
                 transport.writelines(out)
+            out.clear()
         if not last and transport.is_closing():
             # The write failed. The loop drops what is written from here on and tells connection_lost at its next turn,
             # which a sender that waits for nothing would not let come: not ``writable``, it has to wait.

@@ -81,7 +81,6 @@ cdef class Http1(Protocol):
     cdef _refuse(self, error)
     @cython.locals(connection=Connection, deadline=double)
     cdef _set_deadline(self)
-    cdef _refuse_late(self, str reason)
 
 
 @cython.final

@@ -283,7 +283,6 @@ class FileTransfer:
             self._stream.sent = self._writer.sent
             if self._out:
                 self._connection.write(self._out)
-                self._out.clear()
         if self._left > 0:
             self._left -= len(data)
 

@@ -16,7 +16,7 @@ cpdef int settle(Request request, bytes authority) except -1
 cdef bytes _combined(list headers, bytes name)
 cdef list _tokens(bytes value)
 cdef int _settle_host(Request request, bytes host, bytes authority, bint is_1_0) except -1
-@cython.locals(buf="const unsigned char*", plain="const unsigned char*", size="Py_ssize_t", i="Py_ssize_t")
+@cython.locals(buf="const unsigned char*", plain="const unsigned char*", size="Py_ssize_t", i="Py_ssize_t", port=int)
 cdef bint _is_plain_host(bytes host) except -1
 cdef int _settle_connection(Request request, bytes connection, bytes upgrade, bint is_1_0) except -1
 cdef int _settle_coding(Request request, bytes coding, bytes length, bint is_1_0) except -1

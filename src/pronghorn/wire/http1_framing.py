@@ -107,7 +107,7 @@ def _settle_host(request: Request, host: bytes | None, authority: bytes | None, 
 
 
 def _is_plain_host(host: bytes) -> bool:
-    """Whether ``host`` is a name or IPv4 address and at most a port of four digits: nearly every Host there is."""
+    """Whether ``host`` is a name or IPv4 address, perhaps with a port: nearly every Host there is."""
     buf = host
     plain = _PLAIN_HOST
     size = len(host)
@@ -116,12 +116,14 @@ def _is_plain_host(host: bytes) -> bool:
         i += 1
     if i == size:
         return True
-    if i == 0 or buf[i] != _COLON or size - i > 5:
+    if i == 0 or buf[i] != _COLON or size - i > 6:
         return False
     i += 1
+    port = 0
     while i < size and 48 <= buf[i] <= 57:
+        port = port * 10 + buf[i] - 48
         i += 1
-    return i == size
+    return i == size and port <= 65535
 
 
 def _settle_connection(request: Request, connection: bytes, upgrade: bytes | None, is_1_0: bool) -> int:

@@ -7,6 +7,7 @@ cdef int _NONE, _LENGTH, _CHUNKED, _CLOSE
 cdef list _STATUS_LINES, _LENGTH_LINES
 
 cpdef bytes status_line(int status)
+cdef bytes _default_lines(Response response, list defaults)
 
 
 @cython.final
@@ -21,7 +22,10 @@ cdef class Http1Writer:
 
     cpdef begin(self, bint keep_alive)
     cpdef informational(self, list out, int status, list headers)
-    @cython.locals(length="Py_ssize_t", parts=list, name=bytes, value=bytes)
+    @cython.locals(
+        length="Py_ssize_t", whole=bint, parts=list, headers=list,
+        name=bytes, value=bytes, line=bytes, default=bytes, framing=bytes, last=bytes, content=bytes,
+    )
     cpdef head(self, list out, Request request, Response response, bytes data, bint end, list defaults)
     @cython.locals(length="Py_ssize_t", status=int)
     cdef Py_ssize_t _choose_framing(

@@ -48,6 +48,13 @@ def status_line(status: int) -> bytes:
     return b"HTTP/1.1 %d \r\n" % status if line is None else line
 
 
+def _default_lines(response: Response, defaults: list[bytes]) -> bytes:
+    """Return the Date and Server lines that the application has not given, of ``defaults`` as ``head`` takes them."""
+    if response.has_date:
+        return b"" if response.has_server else defaults[1]
+    return defaults[0] if response.has_server else defaults[2]
+
+
 class ContentError(RuntimeError):
     """The application sent more or less content than its Content-Length said."""
 
@@ -94,36 +101,36 @@ class Http1Writer:
         Server line and both, for a response that has none of its own. Raises ContentError as ``data`` does.
         """
         length = self._choose_framing(request, response, len(data), end)
-        parts = [status_line(response.status)]
-        if not response.has_date and not response.has_server:
-            parts.append(defaults[2])
-        elif not response.has_date:
-            parts.append(defaults[0])
-        elif not response.has_server:
-            parts.append(defaults[1])
-        for name, value in response.headers:
-            parts.append(name)
-            parts.append(b": ")
-            parts.append(value)
-            parts.append(b"\r\n")
         if length >= 0:
-            parts.append(_LENGTH_LINES[length] if length < 1024 else b"content-length: %d\r\n" % length)
-        elif self._framing == _CHUNKED:
-            parts.append(b"transfer-encoding: chunked\r\n")
-        if not self.keep_alive:
-            parts.append(b"connection: close\r\n\r\n")
-        elif request.is_1_0:
-            parts.append(b"connection: keep-alive\r\n\r\n")
+            framing = _LENGTH_LINES[length] if length < 1024 else b"content-length: %d\r\n" % length
         else:
-            parts.append(b"\r\n")
-        if self._framing == _LENGTH and end and len(data) == length and length < 16384:
-            parts.append(data)
-            out.append(b"".join(parts))
+            framing = b"transfer-encoding: chunked\r\n" if self._framing == _CHUNKED else b""
+        if not self.keep_alive:
+            last = b"connection: close\r\n\r\n"
+        else:
+            last = b"connection: keep-alive\r\n\r\n" if request.is_1_0 else b"\r\n"
+        whole = self._framing == _LENGTH and end and len(data) == length and length < 16384
+        content = data if whole else b""
+        line = status_line(response.status)
+        default = _default_lines(response, defaults)
+        headers = response.headers
+        if len(headers) == 1:  # beside Content-Length: as most have, and a list that grows costs as much as the join
+            name, value = headers[0]
+            parts = [line, default, name, b": ", value, b"\r\n", framing, last, content]
+        else:
+            parts = [line, default]
+            for name, value in headers:
+                parts.append(name)
+                parts.append(b": ")
+                parts.append(value)
+                parts.append(b"\r\n")
+            parts += [framing, last, content]
+        out.append(b"".join(parts))
+        if whole:
             self.sent = length
             self.complete = True
-            return
-        out.append(b"".join(parts))
-        self.data(out, data, end)
+        else:
+            self.data(out, data, end)
 
     def _choose_framing(self, request: Request, response: Response, size: int, end: bool) -> int:
         """Choose how the content ends; returns the Content-Length to send, or -1 for none."""

@@ -1,0 +1,108 @@
+"""``net/turn``: what connections do at the end of a round of reads. Protocols on it: ``test_http1_turns.py``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable
+
+import pytest
+
+from pronghorn.net.turn import Turn, TurnTaker
+from tests.asgi.doubles import RecordingLog, in_loop, make_context, settle
+
+
+class Taker(TurnTaker):
+    """Notes its turns in ``taken``, and does ``then`` in each."""
+
+    def __init__(self, name: str, taken: list[str], then: Callable[[], object] = lambda: None) -> None:
+        self.name = name
+        self.taken = taken
+        self.then = then
+        self.aborted = False
+
+    def take_turn(self) -> None:
+        self.taken.append(self.name)
+        self.then()
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def new_turn() -> tuple[Turn, RecordingLog]:
+    context = make_context(lambda *_: None)
+    return Turn(context), context.log
+
+
+def fail(error: BaseException) -> None:
+    raise error
+
+
+@in_loop
+async def test_all_take_theirs_in_one_turn_in_the_order_of_asking() -> None:
+    turn, _ = new_turn()
+    taken: list[str] = []
+    for name in "abc":
+        turn.add(Taker(name, taken))
+    assert taken == [], "not within the read"
+    await asyncio.sleep(0)
+    assert taken == ["a", "b", "c"]
+    await settle()
+    assert taken == ["a", "b", "c"], "once"
+
+
+@in_loop
+async def test_who_asks_within_a_turn_takes_the_next() -> None:
+    """So nobody can keep the others from the loop."""
+    turn, _ = new_turn()
+    taken: list[str] = []
+    again = Taker("again", taken)
+    turn.add(Taker("first", taken, lambda: turn.add(again)))
+    turn.add(Taker("second", taken))
+    await asyncio.sleep(0)
+    assert taken == ["first", "second"]
+    await asyncio.sleep(0)
+    assert taken == ["first", "second", "again"]
+
+
+@in_loop
+async def test_a_defect_closes_one_connection_and_takes_no_turn_from_the_others() -> None:
+    turn, log = new_turn()
+    taken: list[str] = []
+    bad = Taker("bad", taken, lambda: fail(RuntimeError("a defect")))
+    good = Taker("good", taken)
+    turn.add(bad)
+    turn.add(good)
+    await asyncio.sleep(0)
+    assert taken == ["bad", "good"]
+    assert (bad.aborted, good.aborted) == (True, False)
+    assert len(log.entries) == 1
+    assert isinstance(log.entries[0][2], RuntimeError)
+
+
+@pytest.mark.parametrize("order", [SystemExit, KeyboardInterrupt])
+@in_loop
+async def test_an_order_to_exit_leaves_the_others_a_turn(order: type[BaseException]) -> None:
+    turn, log = new_turn()
+    taken: list[str] = []
+    turn.add(Taker("leaves", taken, lambda: fail(order())))
+    turn.add(Taker("stays", taken))
+    with pytest.raises(order):
+        turn.run()
+    assert taken == ["leaves"]
+    await settle()
+    assert taken == ["leaves", "stays"]
+    assert log.entries == []
+
+
+@in_loop
+async def test_turns_are_taken_in_the_context_of_the_worker() -> None:
+    """Not in that of an application whose ``receive()`` made room for more."""
+    turn, _ = new_turn()
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="the worker's")
+    seen: list[str] = []
+    taker = Taker("a", [], lambda: seen.append(variable.get()))
+    variable.set("an application's")
+    turn.add(taker)
+    await asyncio.sleep(0)
+    assert seen == ["the worker's"]
