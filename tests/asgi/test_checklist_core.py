@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pronghorn.asgi.errors import EventError
-from pronghorn.asgi.scope import NoDetails
+from pronghorn.asgi.scope import Shared
 from tests.asgi.apps import Event, Receive, Send, body, hello, reply, sends, start
 from tests.asgi.doubles import in_loop, until
 from tests.asgi.support import Conversation, scope_of
@@ -33,7 +33,7 @@ async def test_rule_01_scope_is_a_dict_with_a_type(talk: Talk) -> None:
 @in_loop
 async def test_rule_02_asgi_version(talk: Talk) -> None:
     scope = await scope_of(talk)
-    assert type(scope["asgi"]) is dict
+    assert isinstance(scope["asgi"], dict)
     assert scope["asgi"]["version"] == "3.0"
 
 
@@ -115,7 +115,7 @@ async def test_rule_04_an_application_that_returns_no_awaitable_is_a_500(talk: T
 
 def assert_plain(value: Any) -> None:
     """ASGI, Events: only these types, down to the leaves."""
-    if type(value) in (dict, NoDetails):
+    if type(value) in (dict, Shared):
         for key, item in value.items():
             assert type(key) is str
             assert_plain(item)
@@ -398,7 +398,7 @@ async def test_rule_10_extensions_are_dicts_by_name(talk: Talk) -> None:
 def mutable_parts(value: Any, where: str = "scope") -> Iterator[tuple[int, str]]:
     """The identity of each dict and list in ``value``, and where it is."""
     if isinstance(value, dict):
-        if type(value) is not NoDetails:  # which test_scope.py shows to be immutable
+        if type(value) is not Shared:  # which test_scope.py shows to be immutable
             yield id(value), where
         for key, item in value.items():
             yield from mutable_parts(item, f"{where}[{key!r}]")
@@ -432,11 +432,12 @@ async def test_rule_11_writing_to_a_scope_changes_no_other(talk: Talk) -> None:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["headers"] == [(b"host", b"x")]
-        assert "written" not in scope["asgi"]
         assert "written" not in scope["extensions"]
         assert "written" not in scope
-        for part in (scope, scope["asgi"], scope["extensions"]):
+        for part in (scope, scope["extensions"]):
             part["written"] = 1
+        with pytest.raises(TypeError, match="read-only"):
+            scope["asgi"]["written"] = 1
         scope["headers"].append((b"x-written", b"1"))
         await reply(send)
 

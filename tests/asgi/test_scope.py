@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pronghorn.asgi.scope import SPEC_VERSION, Endpoint, NoDetails, endpoint_for, http_scope, under_root
+from pronghorn.asgi.scope import SPEC_VERSION, Endpoint, Shared, endpoint_for, http_scope, under_root
 from tests.asgi.doubles import in_loop, make_context
 from tests.asgi.support import make_request
 
@@ -58,19 +58,19 @@ async def test_a_scope() -> None:
     ids=["setitem", "delitem", "ior", "update", "setdefault", "pop", "popitem", "clear"],
 )
 def test_what_scopes_share_cannot_be_written(change: Callable[[Any], Any]) -> None:
-    shared = NoDetails()
+    shared = Shared(a=0)
     with pytest.raises(TypeError, match="read-only"):
         change(shared)
-    assert shared == {}
+    assert shared == {"a": 0}
 
 
-def test_what_scopes_share_is_an_empty_dict_otherwise() -> None:
-    shared = NoDetails()
+@pytest.mark.parametrize("shared", [Shared(), Shared(a=0)])
+def test_what_scopes_share_is_a_dict_otherwise(shared: Shared) -> None:
     assert isinstance(shared, dict)
-    assert not shared
-    assert json.dumps(shared) == "{}"
-    assert copy.deepcopy(shared) == pickle.loads(pickle.dumps(shared)) == shared
-    assert type(shared.copy()) is dict, "a copy is the copier's own"
+    assert json.loads(json.dumps(shared)) == shared
+    for copied in (shared.copy(), copy.copy(shared), copy.deepcopy(shared), pickle.loads(pickle.dumps(shared))):
+        assert copied == dict(shared)
+        assert type(copied) is dict, "a copy is the copier's own"
     assert shared | {"a": 1} == {"a": 1}
 
 

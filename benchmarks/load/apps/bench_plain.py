@@ -30,21 +30,20 @@ _STREAM_HEADERS = [(b"content-type", b"text/plain")]
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] == "http":
-        await _http(scope, receive, send)
+    path = scope.get("path")
+    if path in _BODIES and scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS[path]})
+        await send({"type": "http.response.body", "body": _BODIES[path]})
+    elif scope["type"] == "http":
+        await _other(path, receive, send)
     elif scope["type"] == "websocket":
         await _echo(receive, send)
     elif scope["type"] == "lifespan":
         await _lifespan(receive, send)
 
 
-async def _http(scope: Scope, receive: Receive, send: Send) -> None:
-    path = scope["path"]
-    body = _BODIES.get(path)
-    if body is not None:
-        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS[path]})
-        await send({"type": "http.response.body", "body": body})
-    elif path == "/count":
+async def _other(path: str | None, receive: Receive, send: Send) -> None:
+    if path == "/count":
         await _count(receive, send)
     elif path == "/stream":
         await _stream(send)

@@ -1,7 +1,7 @@
 """The HTTP connection scope (ASGI HTTP 2.5), built by copying a template and filling in what each request brings.
 
-Owns the keys and their types; knows nothing of sockets. A scope shares no mutable object with another one, for
-middleware writes to scopes.
+Owns the keys and their types; knows nothing of sockets. A scope shares nothing with another one that can be written,
+for middleware writes to scopes.
 """
 
 from __future__ import annotations
@@ -111,13 +111,16 @@ def _template_for(context: Context, server: tuple[str, int | None] | None, schem
     return template
 
 
-class NoDetails(dict[object, object]):
-    """What there is to say of an extension without details: an empty dict that stays empty, for all scopes share it."""
+class Shared(dict[str, Any]):
+    """A dict in a scope that cannot be written, for all scopes share it; nobody has been seen to write to these."""
 
     __slots__ = ()
 
     def _refuse(self, *args: object, **kwargs: object) -> NoReturn:
-        raise TypeError("this dict is read-only; put one of your own into scope['extensions']")
+        raise TypeError("this dict is read-only, for all scopes share it: put one of your own in its place")
+
+    def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
+        return dict, (dict(self),)  # a copy is the copier's own, pickled and deep ones too
 
     __setitem__ = __delitem__ = __ior__ = _refuse
     clear = pop = popitem = setdefault = update = _refuse
@@ -131,7 +134,7 @@ _EXTENSIONS = dict.fromkeys(
         "http.response.trailers",
         "http.response.zerocopysend",
     ),
-    NoDetails(),
+    Shared(),
 )
 
 
@@ -139,7 +142,7 @@ def _template(context: Context, server: tuple[str, int | None] | None, scheme: s
     """A scope with all keys in place, so that copying it never has to grow."""
     return {
         "type": "http",
-        "asgi": {"version": "3.0", "spec_version": SPEC_VERSION},
+        "asgi": Shared({"version": "3.0", "spec_version": SPEC_VERSION}),
         "http_version": _HTTP_1_1,
         "method": _GET,
         "scheme": scheme,
@@ -161,8 +164,6 @@ def http_scope(request: Request, endpoint: Endpoint, context: Context) -> Scope:
     """
     template = endpoint.template
     scope = template.copy()
-    asgi = template["asgi"]
-    scope["asgi"] = asgi.copy()
     if request.http_version is not _HTTP_1_1:
         scope["http_version"] = request.http_version
     if request.method is not _GET:

@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Coroutine
 from enum import IntEnum
+from types import MethodType
 from typing import Any
 
 from pronghorn.asgi import awaitables
@@ -20,7 +21,7 @@ from pronghorn.asgi.errors import ClientDisconnected, EventError, came_of_discon
 from pronghorn.asgi.events import as_dict
 from pronghorn.asgi.exchange import CLIENT_CLOSED_REQUEST
 from pronghorn.asgi.inbox import Inbox
-from pronghorn.asgi.receive import woken
+from pronghorn.asgi.receive import receive, woken
 from pronghorn.asgi.scope import Endpoint, endpoint_of, websocket_scope
 from pronghorn.asgi.stream import Stream
 from pronghorn.asgi.websocket_events import as_bytes, as_str, awaited, close_of, denial_of, fail_later, tells_disconnect
@@ -146,7 +147,8 @@ class WebSocketExchange(Inbox):
                 context.pre_request(self)
             self.scope = websocket_scope(request, self.endpoint, context, self._handshake.subprotocols)
             self._put({"type": "websocket.connect"}, 0)
-            coroutine = context.app(self.scope, self.receive, self.send)
+            # A method of Python's own, for ``receive`` is Python's: a call through compiled code would cost more.
+            coroutine = context.app(self.scope, MethodType(receive, self), self.send)
             try:
                 task = context.create_task(coroutine)
             except TypeError:  # an awaitable that is no coroutine

@@ -8,6 +8,7 @@ Hazard: compiled code does not hold a reference to the object whose method it ca
 
 from __future__ import annotations
 
+import sys
 from enum import IntEnum
 
 from pronghorn.asgi.exchange import HttpExchange
@@ -40,6 +41,7 @@ _DONE = int(Reading.DONE)
 _TUNNEL = int(Reading.TUNNEL)
 _NOTHING = int(Reading.NOTHING)
 
+_GET = sys.intern("GET")
 _EVENT_NEED_DATA = int(http1_parser.Event.NEED_DATA)
 _EVENT_HEAD = int(http1_parser.Event.HEAD)
 _EVENT_DATA = int(http1_parser.Event.DATA)
@@ -62,7 +64,6 @@ class Http1(Protocol):
     __slots__ = (
         "_connection",
         "_context",
-        "_draining",
         "_exchange",
         "_gathered",
         "_head_deadline",
@@ -98,7 +99,6 @@ class Http1(Protocol):
         self._unconsumed = 0
         self._received = 0
         self._peer_ended = False
-        self._draining = False
         self._lost = False
         self._request_deadline = 0.0
         self._head_deadline = connection.within(context.header_timeout)
@@ -187,7 +187,7 @@ class Http1(Protocol):
             plain.open(context, self._stream, request, self._connection.endpoint)
             exchange = plain
         self._exchange = exchange
-        if request.method == "CONNECT":
+        if request.method is not _GET and request.method == "CONNECT":
             raise ProtocolError(501, "CONNECT is not served here")
         if context.max_body_size and request.content_length > context.max_body_size:
             raise ProtocolError(413, f"Content-Length {request.content_length} is over the limit")
@@ -470,9 +470,6 @@ class Http1(Protocol):
     # -- the end ----------------------------------------------------------------------------------------------------
 
     def drain(self) -> None:
-        if self._draining:
-            return
-        self._draining = True
         exchange = self._exchange
         if self._reading == _HEAD:
             self._set_deadline()
