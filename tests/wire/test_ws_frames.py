@@ -405,3 +405,24 @@ def test_every_error_fits_a_close_frame(name):
     with pytest.raises(FrameError) as caught:
         parser.next()
     assert ws_frames.close(caught.value.code, caught.value.reason)
+
+
+@pytest.mark.parametrize("opcode", [TEXT, BINARY])
+def test_what_was_fed_is_not_written_to(opcode: int) -> None:
+    """Unmasking is in place, of a copy. Sizes about each limit: of a fresh object, and of the lengths' encodings."""
+    for size in (0, 1, 2, 3, 8, 125, 126, 127, 0xFFFF, 0x10000):
+        payload = bytes(97 + i % 23 for i in range(size))
+        data = sent(opcode, payload)
+        before = bytes(bytearray(data))
+        found = events(data, max_size=0)
+        assert data == before, size
+        assert found == [("text", payload.decode()) if opcode == TEXT else ("binary", payload)], size
+
+
+def test_a_message_that_is_not_asked_for_waits_in_its_order() -> None:
+    parser = FrameParser()
+    for text in (b"first", b"second", b"third"):
+        parser.feed(sent(TEXT, text))
+    found: list = []
+    pull(parser, found)
+    assert found == [("text", "first"), ("text", "second"), ("text", "third")]

@@ -19,6 +19,8 @@ cdef long long _TRANSLATE_FROM
 cdef tuple _XOR
 cdef dict _SHORT_HEADERS
 cdef object _pack_header_16, _pack_header_64
+cdef bint _INTERPRETED
+cdef tuple _BYTES, _START_16
 
 
 @cython.final
@@ -41,6 +43,8 @@ cdef class FrameParser:
     cdef long long _deflated_size
     cdef bytearray _message
     cdef bytes _carry
+    # a message that was fed whole and is the next event
+    cdef bint _ready
     # the payload of the last event
     cdef readonly bint is_text
     cdef readonly str text
@@ -58,6 +62,11 @@ cdef class FrameParser:
         size="Py_ssize_t",
     )
     cdef bint _read_header(self) except -1
+    @cython.locals(
+        buf="const unsigned char*", size="Py_ssize_t", start="Py_ssize_t", length="Py_ssize_t", first=int,
+        key="unsigned int", payload=bytes,
+    )
+    cdef bint _take_whole(self, data) except -1
     @cython.locals(opcode=int)
     cdef _check_first_bytes(self, int first, int second)
     @cython.locals(most="long long")
@@ -81,15 +90,19 @@ cdef class FrameParser:
     cdef int _end(self, int state) except -1
 
 
-@cython.locals(
-    buf="unsigned char*", i="Py_ssize_t",
-    k0="unsigned char", k1="unsigned char", k2="unsigned char", k3="unsigned char",
-)
+@cython.locals(buf="unsigned char*")
 cpdef unmask(bytearray data, Py_ssize_t start, Py_ssize_t end, unsigned int key)
+@cython.locals(buf="const unsigned char*", fresh="unsigned char*", payload=bytes)
+cdef bytes _unmasked(bytes data, Py_ssize_t start, Py_ssize_t end, unsigned int key)
+@cython.locals(
+    i="Py_ssize_t", k0="unsigned char", k1="unsigned char", k2="unsigned char", k3="unsigned char"
+)
+cdef int _xor(unsigned char* buf, Py_ssize_t start, Py_ssize_t end, unsigned int key) except -1
 cpdef bint is_close_code(code) except -1
 
 cpdef bytes text(str message, deflater=*)
 cpdef bytes binary(message, deflater=*)
+@cython.locals(size="Py_ssize_t")
 cdef bytes _message(int opcode, payload, deflater)
 cpdef bytes frame(int opcode, payload, bint fin=*, bint rsv1=*)
 @cython.locals(first=int, short=tuple)

@@ -148,6 +148,7 @@ class FrameParser:
         self._deflated_size = 0
         self._message = bytearray()
         self._carry = b""
+        self._ready = False
         self.is_text = False
         self.text = ""
         self.data = b""
@@ -168,7 +169,7 @@ class FrameParser:
 
     def feed(self, data: bytes) -> None:
         """Append what the client sent. After a CLOSE or an error it is dropped."""
-        if self._state >= _CLOSED:
+        if self._state >= _CLOSED or self._take_whole(data):
             return
         # Dropping the consumed front only once it is half of all keeps the total cost linear in what is fed.
         if self._position and self._position * 2 >= len(self._buffer):
@@ -178,6 +179,9 @@ class FrameParser:
 
     def next(self) -> int:
         """Return the next ``Event``, as an int. Raises ``FrameError``, and again on every later call."""
+        if self._ready:
+            self._ready = False
+            return _MESSAGE
         self.text = ""
         self.data = b""
         if self._state >= _CLOSED:
@@ -191,6 +195,44 @@ class FrameParser:
             if event != _NEED_DATA:
                 return event
         return _NEED_DATA
+
+    def _take_whole(self, data: bytes) -> bool:
+        """Take ``data`` where it is one whole message of less than 64 KiB and nothing else, as most reads are.
+
+        So it is buffered nowhere. What is anything else, or not legal, is left to the buffer and ``next``.
+        """
+        size = len(data)
+        if self._state != _HEADER or self._kind or self._ready or self._position != len(self._buffer):
+            return False
+        if size < 8 or type(data) is not bytes:
+            return False
+        buf = data
+        first = buf[0]
+        if (first != _FIN | _TEXT and first != _FIN | _BINARY) or buf[1] < _MASKED:
+            return False
+        start = 6
+        length = buf[1] & _LENGTH
+        if length >= _LENGTH_16:
+            start = 8
+            length = buf[2] << 8 | buf[3] if length == _LENGTH_16 else 0
+            if length < _LENGTH_16:
+                return False
+        if size - start != length or (self._max_size and length > self._max_size):
+            return False
+        key = buf[start - 4] << 24 | buf[start - 3] << 16 | buf[start - 2] << 8 | buf[start - 1]
+        payload = _unmasked(data, start, size, key)
+        self.is_text = first == _FIN | _TEXT
+        if self.is_text:
+            try:
+                self.text = payload.decode("utf-8")
+            except UnicodeDecodeError:
+                return False
+            self.data = b""
+        else:
+            self.text = ""
+            self.data = payload
+        self._ready = True
+        return True
 
     def _read_header(self) -> bool:
         have = len(self._buffer) - self._position
@@ -421,6 +463,26 @@ def unmask(data: bytearray, start: int, end: int, key: int) -> None:
         data[start + 3 : end : 4] = data[start + 3 : end : 4].translate(_XOR[k3])
         return
     buf = data
+    _xor(buf, start, end, key)
+
+
+def _unmasked(data: bytes, start: int, end: int, key: int) -> bytes:
+    """Return ``data[start:end]``, at least two bytes, as ``unmask`` would leave them."""
+    if _INTERPRETED:
+        piece = bytearray(data[start:end])
+        unmask(piece, 0, len(piece), key)
+        return bytes(piece)
+    # Hazard: compiled, this writes to bytes. A slice of a C pointer is always a new object, which nobody else has yet;
+    # only those of one byte or none are shared.
+    buf = data
+    payload = buf[start:end]
+    fresh = payload
+    _xor(fresh, 0, end - start, key)  # type: ignore[arg-type]
+    return payload
+
+
+def _xor(buf: bytearray, start: int, end: int, key: int) -> None:
+    k0, k1, k2, k3 = key >> 24, key >> 16 & 0xFF, key >> 8 & 0xFF, key & 0xFF
     i = start
     # Eight bytes a turn, and no branch: compilers make one vector operation of it.
     while i <= end - 8:
@@ -458,8 +520,11 @@ def binary(message: bytes, deflater: Deflater | None = None) -> bytes:
 
 
 def _message(opcode: int, payload: bytes, deflater: Deflater | None) -> bytes:
-    if deflater is None or len(payload) < deflater.threshold:
-        return header(opcode, len(payload)) + payload
+    size = len(payload)
+    if deflater is None or size < deflater.threshold:
+        if _LENGTH_16 <= size < 0x10000:
+            return b"".join((_START_16[opcode], _BYTES[size >> 8], _BYTES[size & 0xFF], payload))
+        return header(opcode, size) + payload
     payload = deflater.deflate(payload)
     return header(opcode, len(payload), True, True) + payload
 
@@ -515,6 +580,9 @@ def _control(opcode: int, payload: bytes) -> bytes:
 
 _pack_header_16 = Struct("!BBH").pack
 _pack_header_64 = Struct("!BBQ").pack
+_BYTES = tuple(bytes((value,)) for value in range(256))
+#: What messages with a length of 16 bits begin with, by opcode.
+_START_16 = (b"", bytes((_FIN | _TEXT, _LENGTH_16)), bytes((_FIN | _BINARY, _LENGTH_16)))
 #: The two bytes before a short message, for each way to mark one: nearly every frame of a chatty service.
 _SHORT_HEADERS = {
     first: tuple(bytes((first, length)) for length in range(_LENGTH_16))
