@@ -3,7 +3,7 @@ cimport cython
 from pronghorn.asgi.context cimport Context
 from pronghorn.wire.request cimport Request
 
-cdef str _GET, _HTTP_1_1
+cdef str GET, _HTTP_1_1
 
 
 @cython.final

@@ -6,20 +6,18 @@ for middleware writes to scopes.
 
 from __future__ import annotations
 
-import sys
 from typing import Any, NoReturn
 
 from pronghorn.asgi.context import Context
 from pronghorn.wire.forwarded import with_host
 from pronghorn.wire.proxy_protocol import ProxyHeader
-from pronghorn.wire.request import Request
+from pronghorn.wire.request import GET, Request
 
 #: The version of the HTTP and WebSocket message formats that is spoken in full.
 SPEC_VERSION = "2.5"
 
 Scope = dict[str, Any]
 
-_GET = sys.intern("GET")
 #: The very object that a request has by default.
 _HTTP_1_1 = Request().http_version
 
@@ -144,7 +142,7 @@ def _template(context: Context, server: tuple[str, int | None] | None, scheme: s
         "type": "http",
         "asgi": Shared({"version": "3.0", "spec_version": SPEC_VERSION}),
         "http_version": _HTTP_1_1,
-        "method": _GET,
+        "method": GET,
         "scheme": scheme,
         "path": "/",
         "raw_path": b"/",
@@ -166,7 +164,7 @@ def http_scope(request: Request, endpoint: Endpoint, context: Context) -> Scope:
     scope = template.copy()
     if request.http_version is not _HTTP_1_1:
         scope["http_version"] = request.http_version
-    if request.method is not _GET:
+    if request.method is not GET:
         scope["method"] = request.method
     path = request.path
     root_path = template["root_path"]

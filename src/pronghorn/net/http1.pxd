@@ -17,7 +17,7 @@ from pronghorn.wire.response cimport Response
 #   any ──the connection is not to go on──► NOTHING
 
 cdef int _HEAD, _BODY, _DONE, _TUNNEL, _NOTHING
-cdef str _GET
+cdef str GET
 cdef int _EVENT_NEED_DATA, _EVENT_HEAD, _EVENT_DATA
 cdef Py_ssize_t _MOST_PIPELINED, _MOST_GATHERED, _HEAD_ESTIMATE, _MOST_DISCARDED
 

@@ -8,7 +8,6 @@ Hazard: compiled code does not hold a reference to the object whose method it ca
 
 from __future__ import annotations
 
-import sys
 from enum import IntEnum
 
 from pronghorn.asgi.exchange import HttpExchange
@@ -21,7 +20,7 @@ from pronghorn.wire import http1_parser
 from pronghorn.wire.errors import ProtocolError
 from pronghorn.wire.http1_parser import Http1Parser
 from pronghorn.wire.http1_writer import Http1Writer
-from pronghorn.wire.request import Request, unread_request
+from pronghorn.wire.request import GET, Request, unread_request
 from pronghorn.wire.response import Response
 
 
@@ -41,7 +40,6 @@ _DONE = int(Reading.DONE)
 _TUNNEL = int(Reading.TUNNEL)
 _NOTHING = int(Reading.NOTHING)
 
-_GET = sys.intern("GET")
 _EVENT_NEED_DATA = int(http1_parser.Event.NEED_DATA)
 _EVENT_HEAD = int(http1_parser.Event.HEAD)
 _EVENT_DATA = int(http1_parser.Event.DATA)
@@ -187,7 +185,7 @@ class Http1(Protocol):
             plain.open(context, self._stream, request, self._connection.endpoint)
             exchange = plain
         self._exchange = exchange
-        if request.method is not _GET and request.method == "CONNECT":
+        if request.method is not GET and request.method == "CONNECT":
             raise ProtocolError(501, "CONNECT is not served here")
         if context.max_body_size and request.content_length > context.max_body_size:
             raise ProtocolError(413, f"Content-Length {request.content_length} is over the limit")

@@ -14,6 +14,7 @@ from pronghorn.wire.request cimport Request
 #                                                                └─ size = 0 ► TRAILERS ──► END ──► REQUEST_LINE
 #   any ──► FAILED, once a ProtocolError was raised
 
+cdef str GET
 cdef int _NEED_DATA, _HEAD, _DATA, _END
 cdef int _REQUEST_LINE, _FIELDS, _LENGTH_BODY, _CHUNK_SIZE, _CHUNK_DATA, _CHUNK_END, _TRAILERS, _FAILED
 cdef int _TAB, _LF, _CR, _SP, _COLON, _QUESTION, _SLASH, _SEMICOLON

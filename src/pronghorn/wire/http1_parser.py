@@ -19,7 +19,7 @@ from pronghorn.wire.http1_rules import Rules
 from pronghorn.wire.http1_target import decoded, read_other_form
 from pronghorn.wire.http1_vocabulary import CHUNK_EXTENSIONS, FORBIDDEN_TRAILERS, METHODS
 from pronghorn.wire.read_buffer import ReadBuffer
-from pronghorn.wire.request import Request
+from pronghorn.wire.request import GET, Request
 
 
 class Event(IntEnum):
@@ -264,7 +264,7 @@ class Http1Parser:
         self._check_line_limit(end - start)
         request = self.request
         if method_end - start == 3 and buf[start] == 71 and buf[start + 1] == 69 and buf[start + 2] == 84:
-            request.method = "GET"
+            request.method = GET
         else:
             request.method = self._rules.method(buf[start:method_end])
         request.target = buf[target_start:target_end]

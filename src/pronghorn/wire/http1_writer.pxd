@@ -3,7 +3,7 @@ cimport cython
 from pronghorn.wire.request cimport Request
 from pronghorn.wire.response cimport Response
 
-cdef str _GET
+cdef str GET
 cdef int _NONE, _LENGTH, _CHUNKED, _CLOSE
 cdef list _STATUS_LINES, _LENGTH_LINES
 

@@ -7,11 +7,10 @@ writes at once, so that a small response is one write. No clock: the caller brin
 
 from __future__ import annotations
 
-import sys
 from enum import IntEnum
 from http import HTTPStatus
 
-from pronghorn.wire.request import Request
+from pronghorn.wire.request import GET, Request
 from pronghorn.wire.response import Response
 
 
@@ -23,9 +22,6 @@ class Framing(IntEnum):
     CHUNKED = 2
     CLOSE = 3  # the end of the connection, for HTTP/1.0
 
-
-#: Compared by identity first, which settles it for nearly all requests.
-_GET = sys.intern("GET")
 
 _NONE = int(Framing.NONE)
 _LENGTH = int(Framing.LENGTH)
@@ -142,7 +138,7 @@ class Http1Writer:
         status = response.status
         if response.close:
             self.keep_alive = False
-        if status == 204 or status == 304 or (request.method is not _GET and request.method == "HEAD"):
+        if status == 204 or status == 304 or (request.method is not GET and request.method == "HEAD"):
             self._framing = _NONE
             if status == 204:
                 return -1

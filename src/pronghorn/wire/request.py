@@ -5,6 +5,9 @@ Owns no behaviour: each field was checked by the parser that filled it (RFC 9110
 
 from __future__ import annotations
 
+#: The very object that the method of each GET is: compared by identity, it settles the method of nearly all requests.
+GET = "GET"
+
 
 class Request:
     """A request head.
