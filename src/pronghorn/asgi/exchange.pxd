@@ -25,7 +25,7 @@ from pronghorn.wire.response cimport Response
 cdef int _OPEN, _COMPLETE, _COMPLETE_THEN_GONE, _TAKEN, _GONE
 cdef int _IDLE, _HELD, _STREAMING, _FILE, _TRAILERS, _DONE, _LOST
 cdef Done _DONE_AWAITABLE
-cdef object _monotonic, _Task, _is_done
+cdef object _monotonic, _Task, _is_done, _exception_of
 
 
 cdef class HttpExchange(Source):

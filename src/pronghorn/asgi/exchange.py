@@ -63,7 +63,9 @@ _LOST = int(Sending.LOST)
 _DONE_AWAITABLE = awaitables.DONE
 _monotonic = time.monotonic
 _Task: Any = asyncio.Task
+# Half the price of looking the method up; for tasks that are known to be asyncio's own.
 _is_done = asyncio.Task.done
+_exception_of = asyncio.Task.exception
 
 #: The status that goes to the access log when the client left before there was any (nginx's convention).
 CLIENT_CLOSED_REQUEST = 499
@@ -176,7 +178,7 @@ class HttpExchange(Source):
                 self._grace.cancel()
                 self._grace = None
         try:
-            error = task.exception()
+            error = _exception_of(task) if self._context.eager else task.exception()
         except asyncio.CancelledError:
             self._end_cancelled()
         else:
