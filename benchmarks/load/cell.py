@@ -67,8 +67,11 @@ def measure_cell(python: Interpreter, workload: Workload, server: Server, number
     lacking = workload.needs & server.lacks
     if lacking:
         return result("unsupported", f"{server.label} has no {', '.join(sorted(lacking))}")
-    if server.name == "floor" and workload.floor is None:
+    if server.name.startswith("floor") and workload.floor is None:
         return result("unsupported", "the floor does not do this")
+    alone = workload.method != "GET" or {"--pipeline", "--close"}.intersection(workload.floor or ())
+    if server.name == "floor-asgi" and alone:
+        return result("unsupported", "the floor does this only without an application")
     missing = python.missing((*server.modules, *_framework(workload, server)))
     if missing:
         return result("unsupported", f"not installed: {', '.join(missing)}")
@@ -195,7 +198,7 @@ def _log_notes(log: Path, warm: Load, load: Load) -> list[str]:
 
 def _framework(workload: Workload, server: Server) -> tuple[str, ...]:
     name = workload.app.partition(":")[0].removeprefix("bench_")
-    return (name,) if name != "plain" and server.name != "floor" else ()
+    return (name,) if name != "plain" and not server.name.startswith("floor") else ()
 
 
 def _environment() -> dict[str, str]:

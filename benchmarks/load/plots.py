@@ -31,6 +31,7 @@ _COLOURS = {
     "granian": "#8c6fae",
     "hypercorn": "#a89a3e",
     "floor": "#9a9a9a",
+    "floor-asgi": "#c4c4c4",
 }
 
 

@@ -127,6 +127,10 @@ def _floor(launch: Launch) -> list[str]:
     return command
 
 
+def _floor_asgi(launch: Launch) -> list[str]:
+    return [*_floor(launch), "--asgi", launch.app]
+
+
 _SERVERS = (
     Server("pronghorn", "Pronghorn", ("gunicorn", "pronghorn"), _gunicorn("pronghorn.AsyncWorker")),
     Server(
@@ -140,5 +144,12 @@ _SERVERS = (
     Server("granian", "granian", ("granian", "uvloop"), _granian, logs_to_output=True),
     Server("hypercorn", "hypercorn", ("hypercorn", "uvloop"), _hypercorn),
     Server("floor", "floor", ("uvloop",), _floor, lacks=frozenset({"access-log", "http2", "websocket"})),
+    Server(
+        "floor-asgi",
+        "floor with ASGI",
+        ("uvloop",),
+        _floor_asgi,
+        lacks=frozenset({"access-log", "http2", "websocket"}),
+    ),
 )
 SERVERS = {server.name: server for server in _SERVERS}
