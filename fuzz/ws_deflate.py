@@ -16,7 +16,7 @@ import random
 import driver
 
 with driver.instrumented():
-    from pronghorn.wire import ws_deflate, ws_frames
+    from pronghorn.wire import ws_deflate, ws_frames, ws_vocabulary, ws_writer
 
 MAX_SIZE = 5000
 FRAMES = (0x41, 0xC1, 0x42, 0xC2, 0x00, 0x80, 0x81, 0x89)
@@ -31,7 +31,7 @@ def frames(data: bytes) -> list[bytes]:
         payload = data[i + 2 : i + 2 + size]
         if first < 0x88:
             payload *= data[i] // 64 + 1
-        header = bytearray(ws_frames.header(first & 0x0F, len(payload), first & 0x80 != 0, first & 0x40 != 0))
+        header = bytearray(ws_writer.header(first & 0x0F, len(payload), first & 0x80 != 0, first & 0x40 != 0))
         header[1] |= 0x80
         found.append(bytes(header) + bytes(4) + (payload if first < 0x88 else payload[:125]))
         i += 2 + size
@@ -46,8 +46,8 @@ def events(pieces: list[bytes], takeover: bool) -> list[tuple[object, ...]]:
         while True:
             try:
                 event = parser.next()
-            except ws_frames.FrameError as error:
-                assert ws_frames.close(error.code, error.reason), error  # noqa: PT017
+            except ws_vocabulary.FrameError as error:
+                assert ws_writer.close(error.code, error.reason), error  # noqa: PT017
                 return [*found, ("error", error.code)]
             if event == ws_frames.Event.NEED_DATA:
                 break

@@ -16,7 +16,7 @@ import random
 import driver
 
 with driver.instrumented():
-    from pronghorn.wire import ws_frames
+    from pronghorn.wire import ws_frames, ws_masking, ws_vocabulary, ws_writer
 
 MAX_SIZE = 5000
 
@@ -31,11 +31,11 @@ def events(pieces: list[bytes]) -> list[tuple[object, ...]]:
         while True:
             try:
                 event = parser.next()
-            except ws_frames.FrameError as error:
-                assert ws_frames.close(error.code, error.reason), error  # noqa: PT017
+            except ws_vocabulary.FrameError as error:
+                assert ws_writer.close(error.code, error.reason), error  # noqa: PT017
                 return [*found, ("error", error.code, parser.buffered())]
             # At most a message, a control frame within it, its header, and what was fed last.
-            assert parser.buffered() <= min(fed, MAX_SIZE + ws_frames.MOST_CONTROL + 14 + len(piece))
+            assert parser.buffered() <= min(fed, MAX_SIZE + ws_vocabulary.MOST_CONTROL + 14 + len(piece))
             if event == ws_frames.Event.NEED_DATA:
                 break
             found.append(what_it_is(event, parser))
@@ -46,14 +46,14 @@ def what_it_is(event: int, parser: ws_frames.FrameParser) -> tuple[object, ...]:
     if event == ws_frames.Event.MESSAGE:
         payload = parser.text.encode() if parser.is_text else parser.data
         assert len(payload) <= MAX_SIZE
-        written = ws_frames.text(parser.text) if parser.is_text else ws_frames.binary(parser.data)
+        written = ws_writer.text(parser.text) if parser.is_text else ws_writer.binary(parser.data)
         assert written.endswith(payload)
         return ("message", parser.is_text, payload)
     if event == ws_frames.Event.CLOSE:
-        code = None if parser.close_code == ws_frames.CloseCode.NO_STATUS else parser.close_code
-        assert ws_frames.close(code, parser.close_reason)
+        code = None if parser.close_code == ws_vocabulary.CloseCode.NO_STATUS else parser.close_code
+        assert ws_writer.close(code, parser.close_reason)
         return ("close", parser.close_code, parser.close_reason)
-    assert ws_frames.ping(parser.data)[2:] == parser.data
+    assert ws_writer.ping(parser.data)[2:] == parser.data
     return (event, parser.data)
 
 
@@ -76,11 +76,11 @@ def random_input(rng: random.Random) -> bytes:
         payload = "aé€😀".encode()[: rng.randrange(11)] * (size // 10) + rng.randbytes(size % 3)
         if opcode == 8:
             payload = rng.randrange(5100).to_bytes(2, "big") + payload
-        header = bytearray(ws_frames.header(opcode, len(payload), rng.random() < 0.7))
+        header = bytearray(ws_writer.header(opcode, len(payload), rng.random() < 0.7))
         header[1] |= 0x80
         key = rng.randbytes(4)
         masked = bytearray(payload)
-        ws_frames.unmask(masked, 0, len(masked), int.from_bytes(key, "big"))
+        ws_masking.unmask(masked, 0, len(masked), int.from_bytes(key, "big"))
         data += header + key + masked
     for _ in range(rng.choice((0, 0, 0, 1, 2, 5))):
         data[rng.randrange(1, len(data))] = rng.randrange(256)

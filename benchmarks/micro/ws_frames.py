@@ -20,6 +20,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
+from unittest import mock
 
 SIZES = {"32 B": 32, "4 KiB": 4096, "1 MiB": 1 << 20}
 #: What one read of a socket hands over at most.
@@ -28,21 +30,37 @@ KEY = b"\x37\xfa\x21\x3d"
 ROUNDS = 5
 
 
-def load(name: str, compiled: bool) -> ModuleType | None:
-    """The module in the build that is asked for, or None where there is no such build."""
-    installed = importlib.import_module(f"pronghorn.wire.{name}")
-    path = Path(str(installed.__file__))
-    if compiled:
-        return installed if path.suffix != ".py" else None
-    if path.suffix == ".py":
+class Build(NamedTuple):
+    """What is timed."""
+
+    masking: ModuleType
+    frames: ModuleType
+    writer: ModuleType
+    deflate: ModuleType
+
+
+def load(compiled: bool) -> Build | None:
+    """The modules in the build that is asked for, or None where there is no such build."""
+    names = [f"pronghorn.wire.ws_{name}" for name in Build._fields]
+    installed = Build(*map(importlib.import_module, names))
+    if compiled == (Path(str(installed.frames.__file__)).suffix != ".py"):
         return installed
-    source = path.with_name(f"{name}.py")
+    if compiled:
+        return None
+    with mock.patch.dict(sys.modules):
+        # In this order each finds the ones that it imports interpreted.
+        modules = list(map(interpreted, names))
+    return None if None in modules else Build(*filter(None, modules))
+
+
+def interpreted(name: str) -> ModuleType | None:
+    source = Path(str(sys.modules[name].__file__)).with_name(f"{name.rpartition('.')[2]}.py")
     if not source.exists():
         return None
-    spec = importlib.util.spec_from_file_location(f"{name}_interpreted", source)
+    spec = importlib.util.spec_from_file_location(name, source)
     assert spec is not None
     assert spec.loader is not None
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
@@ -62,17 +80,17 @@ def best(call: Callable[[], object], seconds: float) -> float:
     return min(rounds) * 1e6
 
 
-def client_frame(frames: ModuleType, opcode: int, payload: bytes, rsv1: bool = False) -> bytes:
-    header = bytearray(frames.header(opcode, len(payload), True, rsv1))
+def client_frame(build: Build, opcode: int, payload: bytes, rsv1: bool = False) -> bytes:
+    header = bytearray(build.writer.header(opcode, len(payload), True, rsv1))
     header[1] |= 0x80
     masked = bytearray(payload)
-    frames.unmask(masked, 0, len(masked), struct.unpack("!I", KEY)[0])
+    build.masking.unmask(masked, 0, len(masked), struct.unpack("!I", KEY)[0])
     return bytes(header) + KEY + bytes(masked)
 
 
-def reader(frames: ModuleType, data: bytes, inflater: object = None) -> Callable[[], object]:
+def reader(build: Build, data: bytes, inflater: object = None) -> Callable[[], object]:
     """A call that reads one message as a connection does: what a read of the socket gave, then all events."""
-    parser = frames.FrameParser(16 << 20, inflater)
+    parser = build.frames.FrameParser(16 << 20, inflater)
     feed, pull = parser.feed, parser.next
     reads = [data[i : i + READ] for i in range(0, len(data), READ)]
 
@@ -85,32 +103,32 @@ def reader(frames: ModuleType, data: bytes, inflater: object = None) -> Callable
     return read
 
 
-def time_unmasking(frames: ModuleType, seconds: float) -> None:
+def time_unmasking(build: Build, seconds: float) -> None:
     for name, size in SIZES.items():
         data = bytearray(random.Random(size).randbytes(size))
-        taken = best(lambda data=data, size=size: frames.unmask(data, 0, size, 0x37FA213D), seconds)
+        taken = best(lambda data=data, size=size: build.masking.unmask(data, 0, size, 0x37FA213D), seconds)
         print(f"  unmask        {name:>6} {taken:12.3f} µs {size / taken:8,.0f} MB/s")
 
 
-def time_messages(frames: ModuleType, deflate: ModuleType, seconds: float) -> None:
+def time_messages(build: Build, seconds: float) -> None:
     rng = random.Random(7)
     records = [{"id": rng.randrange(10**6), "name": rng.choice(["Ada", "Bob"])} for _ in range(40_000)]
     document = json.dumps(records)
     for name, size in SIZES.items():
-        time_message(frames, deflate, name, document[:size], seconds)
+        time_message(build, name, document[:size], seconds)
 
 
-def time_message(frames: ModuleType, deflate: ModuleType, name: str, text: str, seconds: float) -> None:
+def time_message(build: Build, name: str, text: str, seconds: float) -> None:
     payload = text.encode()
-    write_text, write_binary = frames.text, frames.binary
+    write_text, write_binary = build.writer.text, build.writer.binary
     # Without takeover, so that the same frame can be read over and over.
-    agreed = deflate.Deflate(deflate.DeflateRules(threshold=0), b"", True, True, 12, 12)
+    agreed = build.deflate.Deflate(build.deflate.DeflateRules(threshold=0), b"", True, True, 12, 12)
     deflater = agreed.deflater()
-    squeezed = client_frame(frames, 1, deflater.deflate(payload), True)
+    squeezed = client_frame(build, 1, deflater.deflate(payload), True)
     for kind, read, write in (
-        ("text", reader(frames, client_frame(frames, 1, payload)), lambda: write_text(text)),
-        ("binary", reader(frames, client_frame(frames, 2, payload)), lambda: write_binary(payload)),
-        ("deflated text", reader(frames, squeezed, agreed.inflater()), lambda: write_text(text, deflater)),
+        ("text", reader(build, client_frame(build, 1, payload)), lambda: write_text(text)),
+        ("binary", reader(build, client_frame(build, 2, payload)), lambda: write_binary(payload)),
+        ("deflated text", reader(build, squeezed, agreed.inflater()), lambda: write_text(text, deflater)),
     ):
         taken = best(read, seconds)
         written = best(write, seconds)
@@ -126,13 +144,13 @@ def main() -> None:
     shown = 0
     for title in ("compiled", "interpreted"):
         if options.build in (title, "both"):
-            frames, deflate = (load(name, title == "compiled") for name in ("ws_frames", "ws_deflate"))
-            if frames is None or deflate is None:
+            build = load(title == "compiled")
+            if build is None:
                 print(f"\n{title}: not installed here")
                 continue
-            print(f"\n{title}: {frames.__file__}")
-            time_unmasking(frames, options.seconds)
-            time_messages(frames, deflate, options.seconds)
+            print(f"\n{title}: {build.frames.__file__}")
+            time_unmasking(build, options.seconds)
+            time_messages(build, options.seconds)
             shown += 1
     if not shown:
         sys.exit(1)

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pronghorn.wire import ws_frames
+from pronghorn.wire import ws_writer
 from pronghorn.wire.ws_deflate import Deflate, Deflater, DeflateRules, Inflater, negotiate
-from pronghorn.wire.ws_frames import Event, FrameError, FrameParser
+from pronghorn.wire.ws_frames import Event, FrameParser
 from pronghorn.wire.ws_handshake import Extension
+from pronghorn.wire.ws_vocabulary import FrameError
 
 CONT, TEXT, BINARY, PING = 0, 1, 2, 9
 NO_LIMIT = -1
@@ -23,7 +24,7 @@ WIDE = DeflateRules(server_max_window_bits=15, client_max_window_bits=15)
 
 def sent(opcode: int, payload: bytes = b"", fin: bool = True, rsv1: bool = False) -> bytes:
     """A client's frame, masked with zero."""
-    header = bytearray(ws_frames.header(opcode, len(payload), fin, rsv1))
+    header = bytearray(ws_writer.header(opcode, len(payload), fin, rsv1))
     header[1] |= 0x80
     return bytes(header) + bytes(4) + payload
 
@@ -291,12 +292,12 @@ def test_a_window_of_eight_bits_is_never_left(level):
 
 def test_short_messages_are_sent_as_they_are():
     deflater = Deflater(15, threshold=10)
-    assert ws_frames.text("x" * 9, deflater) == ws_frames.text("x" * 9)
-    assert ws_frames.binary(b"x" * 9, deflater) == ws_frames.binary(b"x" * 9)
-    for data in (ws_frames.text("x" * 10, deflater), ws_frames.binary(b"x" * 10, deflater)):
+    assert ws_writer.text("x" * 9, deflater) == ws_writer.text("x" * 9)
+    assert ws_writer.binary(b"x" * 9, deflater) == ws_writer.binary(b"x" * 9)
+    for data in (ws_writer.text("x" * 10, deflater), ws_writer.binary(b"x" * 10, deflater)):
         assert data[0] & 0x40
         assert data[1] == len(data) - 2
-    assert ws_frames.text("", Deflater()) == b"\xc1\x01\x00"
+    assert ws_writer.text("", Deflater()) == b"\xc1\x01\x00"
 
 
 # Negotiation (RFC 7692 section 7.1).
@@ -490,10 +491,10 @@ def test_wsproto_understands_and_is_understood(server_bits, client_bits, server_
     for message in exchanged:
         if isinstance(message, str):
             assert events(parser, client.send(theirs.TextMessage(message))) == [("text", message)]
-            client.receive_data(ws_frames.text(message, deflater))
+            client.receive_data(ws_writer.text(message, deflater))
         else:
             assert events(parser, client.send(theirs.BytesMessage(message))) == [("binary", message)]
-            client.receive_data(ws_frames.binary(message, deflater))
+            client.receive_data(ws_writer.binary(message, deflater))
         received = list(client.events())
         empty = message[:0]
         assert empty.join(event.data for event in received) == message

@@ -11,8 +11,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pronghorn.wire import ws_frames
-from pronghorn.wire.ws_frames import CloseCode, Event, FrameError, FrameParser, State, unmask
+from pronghorn.wire import ws_writer
+from pronghorn.wire.ws_frames import Event, FrameParser, State
+from pronghorn.wire.ws_masking import unmask
+from pronghorn.wire.ws_vocabulary import CloseCode, FrameError, is_close_code
 from tests.support.frames import BINARY, CLOSE, CONT, KEY, PING, PONG, TEXT, mask, sent
 from tests.wire.ws_frames import MAX_SIZE, each_way, events, pull
 
@@ -129,11 +131,11 @@ def test_the_empty_text_before_a_wrong_continuation_is_delivered():
 def test_close_codes():
     for code in range(0x10000):
         allowed = code in (1000, 1001, 1002, 1003) or 1007 <= code <= 1014 or 3000 <= code <= 4999
-        assert ws_frames.is_close_code(code) is allowed
+        assert is_close_code(code) is allowed
         expected = ("close", code, "") if allowed else ("error", 1002)
         assert events(sent(CLOSE, struct.pack("!H", code))) == [expected]
-    assert not ws_frames.is_close_code(-1)
-    assert not ws_frames.is_close_code(1 << 70)
+    assert not is_close_code(-1)
+    assert not is_close_code(1 << 70)
 
 
 @pytest.mark.parametrize("size", [125, 126, 127, 65535, 65536, 200_000])
@@ -390,10 +392,10 @@ def test_without_limit_the_inflater_is_told_so():
 
 
 def test_messages_from_the_threshold_on_are_compressed():
-    assert ws_frames.text("abcd", Doubling()) == b"\xc1\x02ab"
-    assert ws_frames.binary(b"abcd", Doubling()) == b"\xc2\x02ab"
-    assert ws_frames.text("abc", Doubling()) == b"\x81\x03abc"
-    assert ws_frames.binary(bytes(200_000), Doubling())[:2] == b"\xc2\x7f"
+    assert ws_writer.text("abcd", Doubling()) == b"\xc1\x02ab"
+    assert ws_writer.binary(b"abcd", Doubling()) == b"\xc2\x02ab"
+    assert ws_writer.text("abc", Doubling()) == b"\x81\x03abc"
+    assert ws_writer.binary(bytes(200_000), Doubling())[:2] == b"\xc2\x7f"
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -404,7 +406,7 @@ def test_every_error_fits_a_close_frame(name):
         assert parser.next() == Event.MESSAGE
     with pytest.raises(FrameError) as caught:
         parser.next()
-    assert ws_frames.close(caught.value.code, caught.value.reason)
+    assert ws_writer.close(caught.value.code, caught.value.reason)
 
 
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from pronghorn.wire.ws_frames import Event, FrameError, FrameParser
+from pronghorn.wire.ws_frames import Event, FrameParser
+from pronghorn.wire.ws_vocabulary import FrameError
 from tests.support.frames import BINARY, CLOSE, CONT, PING, PONG, TEXT, sent
 
 MAX_SIZE = 1000

@@ -8,6 +8,7 @@ from pronghorn.asgi.stream cimport Stream
 from pronghorn.wire.request cimport Request
 from pronghorn.wire.response cimport Response
 from pronghorn.wire.ws_frames cimport FrameParser
+from pronghorn.wire.ws_writer cimport binary as binary_frame, header as frame_header, text as text_frame
 
 # State, changed by _set_state:
 #
@@ -20,7 +21,7 @@ cdef int _CONNECTING, _DENYING, _OPEN, _CLOSING, _CLOSED
 cdef int _NEED_DATA, _MESSAGE, _PING, _PONG, _TEXT, _BINARY
 cdef Py_ssize_t _LARGE
 cdef Done _DONE_AWAITABLE
-cdef object _text_frame, _binary_frame, _monotonic
+cdef object _monotonic
 
 
 cdef class WebSocketExchange(Inbox):

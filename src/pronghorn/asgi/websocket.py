@@ -1,8 +1,8 @@
 """One WebSocket as an ASGI application sees it: a scope, ``receive`` and ``send`` (ASGI WebSocket 2.5).
 
 Owns the order of events, the keep-alive pings and the closing handshake (RFC 6455 sections 4, 5.5, 7). Frames are
-``wire/ws_frames``', the handshake's fields ``wire/ws_handshake``'s. It is told what arrives through ``Exchange`` and
-answers through ``Stream``, so it runs on any protocol that can open a tunnel.
+``wire/ws_frames``' and ``wire/ws_writer``'s, the handshake's fields ``wire/ws_handshake``'s. It is told what arrives
+through ``Exchange`` and answers through ``Stream``, so it runs on any protocol that can open a tunnel.
 """
 
 from __future__ import annotations
@@ -25,11 +25,15 @@ from pronghorn.asgi.receive import receive, woken
 from pronghorn.asgi.scope import Endpoint, endpoint_of, websocket_scope
 from pronghorn.asgi.stream import Stream
 from pronghorn.asgi.websocket_events import as_bytes, as_str, awaited, close_of, denial_of, fail_later, tells_disconnect
-from pronghorn.wire import ws_deflate, ws_frames, ws_handshake
+from pronghorn.wire import ws_deflate, ws_frames, ws_handshake, ws_writer
 from pronghorn.wire.errors import ProtocolError
 from pronghorn.wire.request import Request
 from pronghorn.wire.response import Response
-from pronghorn.wire.ws_frames import CloseCode, FrameError, FrameParser
+from pronghorn.wire.ws_frames import FrameParser
+from pronghorn.wire.ws_vocabulary import CloseCode, FrameError, Opcode
+from pronghorn.wire.ws_writer import binary as binary_frame
+from pronghorn.wire.ws_writer import header as frame_header
+from pronghorn.wire.ws_writer import text as text_frame
 
 
 class State(IntEnum):
@@ -52,12 +56,10 @@ _NEED_DATA = int(ws_frames.Event.NEED_DATA)
 _MESSAGE = int(ws_frames.Event.MESSAGE)
 _PING = int(ws_frames.Event.PING)
 _PONG = int(ws_frames.Event.PONG)
-_TEXT = int(ws_frames.Opcode.TEXT)
-_BINARY = int(ws_frames.Opcode.BINARY)
+_TEXT = int(Opcode.TEXT)
+_BINARY = int(Opcode.BINARY)
 
 _DONE_AWAITABLE = awaitables.DONE
-_text_frame = ws_frames.text
-_binary_frame = ws_frames.binary
 _monotonic = time.monotonic
 
 _DEFLATE_RULES = ws_deflate.DeflateRules()
@@ -296,7 +298,7 @@ class WebSocketExchange(Inbox):
         self._heard = False
         self._pinged = _monotonic()
         self._ping = random.randbytes(_PING_SIZE)  # noqa: S311  # no secret
-        self.stream.send_data(ws_frames.ping(self._ping), False)
+        self.stream.send_data(ws_writer.ping(self._ping), False)
         self._await_peer()
 
     def _judge_silence(self) -> None:
@@ -345,7 +347,7 @@ class WebSocketExchange(Inbox):
                 elif event == _PING:
                     if self._state == _OPEN and not self.stream.blocked():
                         # Of pings that pile up behind a peer that does not read, the last is enough (section 5.5.3).
-                        self.stream.send_data(ws_frames.pong(parser.data), False)
+                        self.stream.send_data(ws_writer.pong(parser.data), False)
                 elif event == _PONG:
                     self._take_pong(parser.data)
                 else:
@@ -381,13 +383,13 @@ class WebSocketExchange(Inbox):
         if self._state != _CLOSING:
             self.close_code = code
         # The reason goes back too, for that is what a browser tells the page of its own close.
-        self._close_with(code, reason, ws_frames.close(None if code == CloseCode.NO_STATUS else code, reason))
+        self._close_with(code, reason, ws_writer.close(None if code == CloseCode.NO_STATUS else code, reason))
 
     def _refuse_frame(self, error: FrameError) -> None:
         self._context.log.info("%s closed with %d: %s", self.describe(), error.code, error.reason)
         if self._state != _CLOSING:
             self.close_code = error.code
-        self._close_with(error.code, error.reason, ws_frames.close(error.code, error.reason))
+        self._close_with(error.code, error.reason, ws_writer.close(error.code, error.reason))
 
     def _close_with(self, code: int, reason: str, frame: bytes) -> None:
         """End with the last frame, unless one was sent already or cannot be sent.
@@ -420,12 +422,12 @@ class WebSocketExchange(Inbox):
         """Begin the closing handshake; end it where the peer has begun it, or failed."""
         self.close_code = int(code)
         if self._verdict is not None:
-            self._verdict = code, reason, ws_frames.close(code, reason)
+            self._verdict = code, reason, ws_writer.close(code, reason)
             self.on_asked()
             return
         self._set_state(_CLOSING)
         self._put_disconnect(code, reason)
-        self.stream.send_data(ws_frames.close(code, reason), False)
+        self.stream.send_data(ws_writer.close(code, reason), False)
         self._await_peer()
         if self._held:
             self._read_frames()
@@ -491,18 +493,18 @@ class WebSocketExchange(Inbox):
             if len(data) > _LARGE and self._deflater is None:
                 self._send_large(_BINARY, data)
             else:
-                self.stream.send_data(_binary_frame(data, self._deflater), False)
+                self.stream.send_data(binary_frame(data, self._deflater), False)
         else:
             if type(text) is not str:
                 text = as_str(text)
             if len(text) > _LARGE and self._deflater is None:
                 self._send_large(_TEXT, text.encode())
             else:
-                self.stream.send_data(_text_frame(text, self._deflater), False)
+                self.stream.send_data(text_frame(text, self._deflater), False)
 
     def _send_large(self, opcode: int, payload: bytes) -> None:
         """Its header alone: behind it the payload need not be copied."""
-        self.stream.send_data(ws_frames.header(opcode, len(payload)), False)
+        self.stream.send_data(frame_header(opcode, len(payload)), False)
         self.stream.send_data(payload, False)
 
     def _accept(self, message: Event) -> None:

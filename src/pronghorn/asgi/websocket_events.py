@@ -9,7 +9,7 @@ import asyncio
 from typing import Any
 
 from pronghorn.asgi.errors import EventError
-from pronghorn.wire import ws_frames
+from pronghorn.wire import ws_writer
 from pronghorn.wire.response import Response
 
 
@@ -33,7 +33,7 @@ def close_of(message: dict[str, Any]) -> tuple[int, str]:
         code = 1000
     reason = message.get("reason") or ""
     try:
-        ws_frames.close(code, reason)
+        ws_writer.close(code, reason)
     except (TypeError, ValueError, AttributeError) as error:
         raise EventError(f"websocket.close: {error}") from error
     return code, reason

@@ -11,7 +11,7 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pronghorn.wire.ws_frames import CloseCode, FrameError
+from pronghorn.wire.ws_vocabulary import CloseCode, FrameError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -214,7 +214,7 @@ class Deflater:
     """Compresses the messages of one connection, in order (RFC 7692 section 7.2.1).
 
     ``window_bits``: 8 to 15. ``takeover``: whether a message may refer to the ones before it; if not, nothing
-    is kept between them. ``threshold``: the length under which ``ws_frames`` does not ask. The rest is
+    is kept between them. ``threshold``: the length under which ``ws_writer`` does not ask. The rest is
     zlib's.
     """
 

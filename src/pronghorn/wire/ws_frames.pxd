@@ -1,5 +1,7 @@
 cimport cython
 
+from pronghorn.wire.ws_masking cimport unmask, unmasked
+
 # State, of which _begin_frame(), _end_frame() and _end() are the only writers:
 #
 #   HEADER ──► PAYLOAD ─┬─ frame of a message, PING, PONG ──► HEADER
@@ -15,12 +17,6 @@ cdef int _HEADER, _PAYLOAD, _CLOSED, _FAILED
 cdef int _PROTOCOL_ERROR, _NO_STATUS, _INVALID_DATA, _MESSAGE_TOO_BIG
 cdef int _FIN, _RSV, _RSV1, _RSV2_3, _OPCODE, _MASKED, _LENGTH, _LENGTH_16, _LENGTH_64
 cdef Py_ssize_t _DEFLATE_SLACK
-cdef long long _TRANSLATE_FROM
-cdef tuple _XOR
-cdef dict _SHORT_HEADERS
-cdef object _pack_header_16, _pack_header_64
-cdef bint _INTERPRETED
-cdef tuple _BYTES, _START_16
 
 
 @cython.final
@@ -88,26 +84,3 @@ cdef class FrameParser:
     cdef int _stay_ended(self) except -1
     cdef int _fail(self, int code, str reason) except -1
     cdef int _end(self, int state) except -1
-
-
-@cython.locals(buf="unsigned char*")
-cpdef unmask(bytearray data, Py_ssize_t start, Py_ssize_t end, unsigned int key)
-@cython.locals(buf="const unsigned char*", fresh="unsigned char*", payload=bytes)
-cdef bytes _unmasked(bytes data, Py_ssize_t start, Py_ssize_t end, unsigned int key)
-@cython.locals(
-    i="Py_ssize_t", k0="unsigned char", k1="unsigned char", k2="unsigned char", k3="unsigned char"
-)
-cdef int _xor(unsigned char* buf, Py_ssize_t start, Py_ssize_t end, unsigned int key) except -1
-cpdef bint is_close_code(code) except -1
-
-cpdef bytes text(str message, deflater=*)
-cpdef bytes binary(message, deflater=*)
-@cython.locals(size="Py_ssize_t")
-cdef bytes _message(int opcode, payload, deflater)
-cpdef bytes frame(int opcode, payload, bint fin=*, bint rsv1=*)
-@cython.locals(first=int, short=tuple)
-cpdef bytes header(int opcode, Py_ssize_t length, bint fin=*, bint rsv1=*)
-cpdef bytes close(code=*, str reason=*)
-cpdef bytes ping(payload=*)
-cpdef bytes pong(payload=*)
-cdef bytes _control(int opcode, payload)

@@ -1,4 +1,4 @@
-"""WebSocket frames, server side: bytes in, whole messages out, and the frames to send back (RFC 6455).
+"""WebSocket frames, server side: bytes in, whole messages out (RFC 6455); ``ws_writer`` makes the frames to send back.
 
 A pull parser: what is not asked for is not parsed, so that whoever reads decides how much is under way. It
 owns framing (section 5), fragmentation (5.4), UTF-8 (8.1), close codes (7.4) and the limit on the size of a
@@ -10,11 +10,24 @@ from __future__ import annotations
 
 from codecs import utf_8_decode
 from enum import IntEnum
-from struct import Struct
 from typing import TYPE_CHECKING, NoReturn
 
+from pronghorn.wire.ws_masking import unmask, unmasked
+from pronghorn.wire.ws_vocabulary import (
+    FIN,
+    LENGTH_16,
+    LENGTH_64,
+    MASKED,
+    MOST_CONTROL,
+    RSV1,
+    CloseCode,
+    FrameError,
+    Opcode,
+    is_close_code,
+)
+
 if TYPE_CHECKING:
-    from pronghorn.wire.ws_deflate import Deflater, Inflater
+    from pronghorn.wire.ws_deflate import Inflater
 
 
 class Event(IntEnum):
@@ -27,36 +40,6 @@ class Event(IntEnum):
     CLOSE = 4  # parser.close_code, parser.close_reason; nothing follows
 
 
-class Opcode(IntEnum):
-    """RFC 6455 section 11.8."""
-
-    CONTINUATION = 0x0
-    TEXT = 0x1
-    BINARY = 0x2
-    CLOSE = 0x8
-    PING = 0x9
-    PONG = 0xA
-
-
-class CloseCode(IntEnum):
-    """RFC 6455 section 7.4.1 and the IANA registry; 3000 to 4999 belong to frameworks and applications."""
-
-    NORMAL = 1000
-    GOING_AWAY = 1001
-    PROTOCOL_ERROR = 1002
-    UNSUPPORTED_DATA = 1003
-    NO_STATUS = 1005  # never on the wire: a close frame without a code
-    ABNORMAL = 1006  # never on the wire: the connection was lost
-    INVALID_DATA = 1007
-    POLICY_VIOLATION = 1008
-    MESSAGE_TOO_BIG = 1009
-    MANDATORY_EXTENSION = 1010
-    INTERNAL_ERROR = 1011
-    SERVICE_RESTART = 1012
-    TRY_AGAIN_LATER = 1013
-    BAD_GATEWAY = 1014
-
-
 class State(IntEnum):
     """Where in a frame the parser stands; drawn in ``ws_frames.pxd``."""
 
@@ -64,22 +47,6 @@ class State(IntEnum):
     PAYLOAD = 1
     CLOSED = 2
     FAILED = 3
-
-
-class FrameError(Exception):
-    """The peer broke the protocol, or a limit: close with ``code``.
-
-    ``code``: int, a close code that may be sent. ``reason``: str, one clause for people; it fits a close
-    frame.
-    """
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(code, reason)
-        self.code = code
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return self.reason
 
 
 _NEED_DATA = int(Event.NEED_DATA)
@@ -105,22 +72,11 @@ _NO_STATUS = int(CloseCode.NO_STATUS)
 _INVALID_DATA = int(CloseCode.INVALID_DATA)
 _MESSAGE_TOO_BIG = int(CloseCode.MESSAGE_TOO_BIG)
 
-_FIN, _RSV, _RSV1, _RSV2_3, _OPCODE, _MASKED, _LENGTH = 0x80, 0x70, 0x40, 0x30, 0x0F, 0x80, 0x7F
-_LENGTH_16, _LENGTH_64 = 126, 127
-
-#: Payload of a control frame, and of a close frame beside its code (RFC 6455 section 5.5).
-MOST_CONTROL = 125
-MOST_REASON = 123
+_FIN, _RSV, _RSV1, _RSV2_3, _OPCODE = FIN, 0x70, RSV1, 0x30, 0x0F
+_MASKED, _LENGTH, _LENGTH_16, _LENGTH_64 = MASKED, 0x7F, LENGTH_16, LENGTH_64
 
 #: What deflate may take beyond what it inflates to: fixed codes cost at most an eighth, and blocks this.
 _DEFLATE_SLACK = 1024
-
-#: Interpreted, a byte loop runs at 20 MB/s and bytes.translate, a table for each byte of the key, at 1 GB/s;
-#: compiled, the loop is the fastest, and no payload reaches this length.
-_INTERPRETED = __file__.endswith((".py", ".pyc"))
-_TRANSLATE_FROM = 16 if _INTERPRETED else (1 << 62)
-_ONES, _IDENTITY = int.from_bytes(b"\x01" * 256, "big"), int.from_bytes(bytes(range(256)), "big")
-_XOR = tuple((_IDENTITY ^ key * _ONES).to_bytes(256, "big") for key in range(256 if _INTERPRETED else 0))
 
 
 class FrameParser:
@@ -220,7 +176,7 @@ class FrameParser:
         if size - start != length or (self._max_size and length > self._max_size):
             return False
         key = buf[start - 4] << 24 | buf[start - 3] << 16 | buf[start - 2] << 8 | buf[start - 1]
-        payload = _unmasked(data, start, size, key)
+        payload = unmasked(data, start, size, key)
         self.is_text = first == _FIN | _TEXT
         if self.is_text:
             try:
@@ -449,142 +405,3 @@ class FrameParser:
         self._buffer = bytearray()
         self._message = bytearray()
         self._inflater = None
-
-
-def unmask(data: bytearray, start: int, end: int, key: int) -> None:
-    """XOR ``data[start:end]`` in place with the 32 bits of ``key``, big-endian (RFC 6455 section 5.3)."""
-    if start < 0 or end > len(data):
-        raise ValueError("range outside of the data")
-    k0, k1, k2, k3 = key >> 24, key >> 16 & 0xFF, key >> 8 & 0xFF, key & 0xFF
-    if end - start >= _TRANSLATE_FROM:
-        data[start:end:4] = data[start:end:4].translate(_XOR[k0])
-        data[start + 1 : end : 4] = data[start + 1 : end : 4].translate(_XOR[k1])
-        data[start + 2 : end : 4] = data[start + 2 : end : 4].translate(_XOR[k2])
-        data[start + 3 : end : 4] = data[start + 3 : end : 4].translate(_XOR[k3])
-        return
-    buf = data
-    _xor(buf, start, end, key)
-
-
-def _unmasked(data: bytes, start: int, end: int, key: int) -> bytes:
-    """Return ``data[start:end]``, at least two bytes, as ``unmask`` would leave them."""
-    if _INTERPRETED:
-        piece = bytearray(data[start:end])
-        unmask(piece, 0, len(piece), key)
-        return bytes(piece)
-    # Hazard: compiled, this writes to bytes. A slice of a C pointer is always a new object, which nobody else has yet;
-    # only those of one byte or none are shared.
-    buf = data
-    payload = buf[start:end]
-    fresh = payload
-    _xor(fresh, 0, end - start, key)  # type: ignore[arg-type]
-    return payload
-
-
-def _xor(buf: bytearray, start: int, end: int, key: int) -> None:
-    k0, k1, k2, k3 = key >> 24, key >> 16 & 0xFF, key >> 8 & 0xFF, key & 0xFF
-    i = start
-    # Eight bytes a turn, and no branch: compilers make one vector operation of it.
-    while i <= end - 8:
-        buf[i] ^= k0
-        buf[i + 1] ^= k1
-        buf[i + 2] ^= k2
-        buf[i + 3] ^= k3
-        buf[i + 4] ^= k0
-        buf[i + 5] ^= k1
-        buf[i + 6] ^= k2
-        buf[i + 7] ^= k3
-        i += 8
-    while i < end:
-        buf[i] ^= k0
-        k0, k1, k2, k3 = k1, k2, k3, k0
-        i += 1
-
-
-def is_close_code(code: int) -> bool:
-    """Whether ``code`` may stand in a close frame (RFC 6455 section 7.4, IANA registry)."""
-    if code < 1000 or code > 1014:
-        return 3000 <= code <= 4999
-    # 1004 has no meaning; 1005 and 1006 say what was not received.
-    return not 1004 <= code <= 1006
-
-
-def text(message: str, deflater: Deflater | None = None) -> bytes:
-    """Return the frame of a text message. Raises UnicodeEncodeError (a ValueError) for lone surrogates."""
-    return _message(_TEXT, message.encode(), deflater)
-
-
-def binary(message: bytes, deflater: Deflater | None = None) -> bytes:
-    """Return the frame of a binary message."""
-    return _message(_BINARY, message, deflater)
-
-
-def _message(opcode: int, payload: bytes, deflater: Deflater | None) -> bytes:
-    size = len(payload)
-    if deflater is None or size < deflater.threshold:
-        if _LENGTH_16 <= size < 0x10000:
-            return b"".join((_START_16[opcode], _BYTES[size >> 8], _BYTES[size & 0xFF], payload))
-        return header(opcode, size) + payload
-    payload = deflater.deflate(payload)
-    return header(opcode, len(payload), True, True) + payload
-
-
-def frame(opcode: int, payload: bytes, fin: bool = True, rsv1: bool = False) -> bytes:
-    """Return any one frame, unmasked as a server sends it (RFC 6455 section 5.1)."""
-    return header(opcode, len(payload), fin, rsv1) + payload
-
-
-def header(opcode: int, length: int, fin: bool = True, rsv1: bool = False) -> bytes:
-    """Return a frame's header alone: a large payload is better written after it than copied behind it."""
-    first = opcode | (_FIN if fin else 0) | (_RSV1 if rsv1 else 0)
-    if length < _LENGTH_16:
-        short = _SHORT_HEADERS.get(first)
-        return short[length] if short is not None else bytes((first, length))
-    if length < 0x10000:
-        return _pack_header_16(first, _LENGTH_16, length)
-    return _pack_header_64(first, _LENGTH_64, length)
-
-
-def close(code: int | None = 1000, reason: str = "") -> bytes:
-    """Return a close frame; without a code where that is None, as the answer to a close frame that had none.
-
-    Raises ValueError for a code that may not be sent, and for a reason over 123 bytes of UTF-8.
-    """
-    if code is None:
-        if reason:
-            raise ValueError("a close reason needs a close code")
-        return frame(_CLOSE, b"")
-    if not is_close_code(code):
-        raise ValueError(f"close code {code} may not be sent: use 1000 to 1003, 1007 to 1014 or 3000 to 4999")
-    encoded = reason.encode()
-    if len(encoded) > MOST_REASON:
-        raise ValueError(f"close reason of {len(encoded)} bytes: at most {MOST_REASON} fit")
-    return frame(_CLOSE, code.to_bytes(2, "big") + encoded)
-
-
-def ping(payload: bytes = b"") -> bytes:
-    """Return a ping frame. Raises ValueError for a payload over 125 bytes."""
-    return _control(_PING, payload)
-
-
-def pong(payload: bytes = b"") -> bytes:
-    """Return a pong frame. Raises ValueError for a payload over 125 bytes."""
-    return _control(_PONG, payload)
-
-
-def _control(opcode: int, payload: bytes) -> bytes:
-    if len(payload) > MOST_CONTROL:
-        raise ValueError(f"control frame of {len(payload)} bytes: at most {MOST_CONTROL} fit")
-    return frame(opcode, payload)
-
-
-_pack_header_16 = Struct("!BBH").pack
-_pack_header_64 = Struct("!BBQ").pack
-_BYTES = tuple(bytes((value,)) for value in range(256))
-#: What messages with a length of 16 bits begin with, by opcode.
-_START_16 = (b"", bytes((_FIN | _TEXT, _LENGTH_16)), bytes((_FIN | _BINARY, _LENGTH_16)))
-#: The two bytes before a short message, for each way to mark one: nearly every frame of a chatty service.
-_SHORT_HEADERS = {
-    first: tuple(bytes((first, length)) for length in range(_LENGTH_16))
-    for first in (_FIN | _TEXT, _FIN | _BINARY, _FIN | _RSV1 | _TEXT, _FIN | _RSV1 | _BINARY)
-}

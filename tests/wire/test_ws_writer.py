@@ -6,19 +6,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pronghorn.wire import ws_frames
-from pronghorn.wire.ws_frames import CloseCode
+from pronghorn.wire import ws_writer
+from pronghorn.wire.ws_vocabulary import CloseCode, is_close_code
 from tests.support.frames import BINARY, CONT, PONG, TEXT, sent
 from tests.wire.ws_frames import events
 
 
 def test_the_examples_of_the_rfc_are_written():
-    assert ws_frames.text("Hello") == bytes.fromhex("810548656c6c6f")
-    assert ws_frames.frame(TEXT, b"Hel", fin=False) == bytes.fromhex("010348656c")
-    assert ws_frames.frame(CONT, b"lo") == bytes.fromhex("80026c6f")
-    assert ws_frames.ping(b"Hello") == bytes.fromhex("890548656c6c6f")
-    assert ws_frames.binary(bytes(256)) == bytes.fromhex("827e0100") + bytes(256)
-    assert ws_frames.binary(bytes(65536)) == bytes.fromhex("827f0000000000010000") + bytes(65536)
+    assert ws_writer.text("Hello") == bytes.fromhex("810548656c6c6f")
+    assert ws_writer.frame(TEXT, b"Hel", fin=False) == bytes.fromhex("010348656c")
+    assert ws_writer.frame(CONT, b"lo") == bytes.fromhex("80026c6f")
+    assert ws_writer.ping(b"Hello") == bytes.fromhex("890548656c6c6f")
+    assert ws_writer.binary(bytes(256)) == bytes.fromhex("827e0100") + bytes(256)
+    assert ws_writer.binary(bytes(65536)) == bytes.fromhex("827f0000000000010000") + bytes(65536)
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65535, 65536, 70000])
@@ -26,7 +26,7 @@ def test_the_examples_of_the_rfc_are_written():
 @pytest.mark.parametrize("fin", [True, False])
 @pytest.mark.parametrize("rsv1", [True, False])
 def test_headers_are_the_shortest(size, opcode, fin, rsv1):
-    header = ws_frames.header(opcode, size, fin, rsv1)
+    header = ws_writer.header(opcode, size, fin, rsv1)
     assert header[0] == opcode | fin << 7 | rsv1 << 6
     if size < 126:
         assert header[1:] == bytes([size])
@@ -35,38 +35,38 @@ def test_headers_are_the_shortest(size, opcode, fin, rsv1):
     else:
         assert header[1:] == b"\x7f" + size.to_bytes(8, "big")
     payload = bytes(size)
-    assert ws_frames.frame(opcode, payload, fin, rsv1) == header + payload
+    assert ws_writer.frame(opcode, payload, fin, rsv1) == header + payload
 
 
 @given(st.text(max_size=300))
 @settings(deadline=None)
 def test_text_is_read_back(message):
-    data = ws_frames.text(message)
+    data = ws_writer.text(message)
     payload = message.encode()
-    assert data == ws_frames.header(TEXT, len(payload)) + payload
+    assert data == ws_writer.header(TEXT, len(payload)) + payload
     assert events(sent(TEXT, payload), max_size=0) == [("text", message)]
 
 
 @pytest.mark.parametrize("payload", [b"", b"abc", bytearray(b"abc"), memoryview(b"abc"), bytearray(1000)])
 def test_binary_takes_any_buffer(payload):
-    assert ws_frames.binary(payload) == ws_frames.header(BINARY, len(payload)) + bytes(payload)
-    assert type(ws_frames.binary(payload)) is bytes
+    assert ws_writer.binary(payload) == ws_writer.header(BINARY, len(payload)) + bytes(payload)
+    assert type(ws_writer.binary(payload)) is bytes
 
 
 def test_control_frames():
-    assert ws_frames.ping() == b"\x89\x00"
-    assert ws_frames.pong() == b"\x8a\x00"
-    assert ws_frames.pong(b"x" * 125) == b"\x8a\x7d" + b"x" * 125
-    for write in (ws_frames.ping, ws_frames.pong):
+    assert ws_writer.ping() == b"\x89\x00"
+    assert ws_writer.pong() == b"\x8a\x00"
+    assert ws_writer.pong(b"x" * 125) == b"\x8a\x7d" + b"x" * 125
+    for write in (ws_writer.ping, ws_writer.pong):
         with pytest.raises(ValueError, match="126 bytes: at most 125"):
             write(b"x" * 126)
 
 
 def test_close_frames():
-    assert ws_frames.close() == b"\x88\x02\x03\xe8"
-    assert ws_frames.close(None) == b"\x88\x00"
-    assert ws_frames.close(4999, "späte") == b"\x88\x08\x13\x87" + "späte".encode()
-    assert ws_frames.close(1012, "x" * 123) == b"\x88\x7d\x03\xf4" + b"x" * 123
+    assert ws_writer.close() == b"\x88\x02\x03\xe8"
+    assert ws_writer.close(None) == b"\x88\x00"
+    assert ws_writer.close(4999, "späte") == b"\x88\x08\x13\x87" + "späte".encode()
+    assert ws_writer.close(1012, "x" * 123) == b"\x88\x7d\x03\xf4" + b"x" * 123
 
 
 @pytest.mark.parametrize(
@@ -81,16 +81,16 @@ def test_close_frames():
 )
 def test_what_may_not_be_sent_in_a_close_frame(code, reason, says):
     with pytest.raises(ValueError, match=says):
-        ws_frames.close(code, reason)
+        ws_writer.close(code, reason)
 
 
 def test_text_with_a_lone_surrogate_is_refused():
     with pytest.raises(ValueError, match="surrogates"):
-        ws_frames.text("\udc80")
+        ws_writer.text("\udc80")
 
 
 def test_close_codes_have_names():
-    sendable = [code for code in CloseCode if ws_frames.is_close_code(code)]
+    sendable = [code for code in CloseCode if is_close_code(code)]
     assert set(CloseCode) - set(sendable) == {CloseCode.NO_STATUS, CloseCode.ABNORMAL}
     assert len(sendable) == 12
 
@@ -104,7 +104,7 @@ def test_websockets_reads_what_is_written(frames):
 
     reader = StreamReader()
     for opcode, size, fin in frames:
-        reader.feed_data(ws_frames.frame(opcode, bytes(size), fin))
+        reader.feed_data(ws_writer.frame(opcode, bytes(size), fin))
     reader.feed_eof()
     for opcode, size, fin in frames:
         parse = Frame.parse(reader.read_exact, mask=False)
