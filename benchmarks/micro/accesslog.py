@@ -8,20 +8,17 @@ iteration answers: a busy server has about as many as there are busy connections
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import logging
-import platform
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from gunicorn.config import AccessLogFormat, Config
 from gunicorn.glogging import Logger
+from timing import arguments, best
 
-import pronghorn
 from pronghorn.accesslog import AccessLog
 from pronghorn.asgi.context import Context
 from pronghorn.asgi.exchange import HttpExchange
@@ -61,16 +58,6 @@ def finished_exchange() -> HttpExchange:
     return exchange
 
 
-def best(once: Callable[[], None], repeat: int, number: int) -> float:
-    times = []
-    for _ in range(repeat):
-        start = time.perf_counter()
-        for _ in range(number):
-            once()
-        times.append(time.perf_counter() - start)
-    return min(times) / number * 1e6
-
-
 def batches(log: AccessLog, exchange: HttpExchange, size: int) -> Callable[[], None]:
     def once() -> None:
         for _ in range(size):
@@ -81,14 +68,7 @@ def batches(log: AccessLog, exchange: HttpExchange, size: int) -> Callable[[], N
 
 
 def main() -> None:
-    formatter = argparse.RawDescriptionHelpFormatter
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
-    options.add_argument("--repeat", type=int, default=7)
-    options.add_argument("--number", type=int, default=20000)
-    arguments = options.parse_args()
-    build = "compiled" if pronghorn.compiled else "not compiled"
-    python = f"{platform.python_implementation()} {platform.python_version()}"
-    print(f"pronghorn {pronghorn.__version__} ({build}), {python}")
+    options = arguments(__doc__, 7, 20000)
     exchange = finished_exchange()
     with tempfile.TemporaryDirectory() as directory:
         for name, text in FORMATS.items():
@@ -98,8 +78,8 @@ def main() -> None:
             row = []
             for kind, size in ((Subclass, 1), (Logger, 1), (Logger, 8), (Logger, 64)):
                 log = AccessLog(kind(cfg), cfg, lambda callback: None)
-                number = max(1, arguments.number // size // (10 if kind is Subclass else 1))
-                row.append(best(batches(log, exchange, size), arguments.repeat, number) / size)
+                number = max(1, options.number // size // (10 if kind is Subclass else 1))
+                row.append(best(batches(log, exchange, size), options.repeat, number) / size)
             print(
                 f"{name:8} ordinary call {row[0]:6.2f} us   compiled format, batch of 1 {row[1]:6.2f}, "
                 f"of 8 {row[2]:5.2f}, of 64 {row[3]:5.2f}"

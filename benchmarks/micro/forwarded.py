@@ -1,30 +1,19 @@
 """What a request costs more because its peer is a trusted proxy: a browser's request, and what nginx makes of it.
 
-    python benchmarks/micro/forwarded.py [--repeat 200] [--number 300]
+    python benchmarks/micro/forwarded.py [--repeat 200] [--number 320]
 
 Prints microseconds per request from bytes to response, as request.py does, the best of the repeats: from a peer that is
-not trusted, and from one that is, with and without forwarding fields. Needs eager tasks (Python 3.12).
+not trusted, and from one that is, with and without forwarding fields.
 """
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import logging
-import platform
-from collections.abc import Callable
-
 import uvloop
-from request import BROWSER, FakeTransport, app, best
+from request import answered
+from timing import arguments
+from wire import BROWSER
 
-import pronghorn
-from pronghorn.asgi.context import Context
-from pronghorn.net.connection import Connection
-from pronghorn.net.http1 import Http1
-from pronghorn.net.reaper import Reaper
-from pronghorn.net.turn import Turn
 from pronghorn.proxies import PARTS, ForwardedPolicy, TrustList
-from pronghorn.wire.http1_rules import Rules
 
 NGINX = (b"X-Forwarded-For: 203.0.113.9", b"X-Forwarded-Proto: https")
 FORWARDED = (b"Forwarded: for=203.0.113.9;proto=https;host=example.com",)
@@ -41,39 +30,14 @@ CASES = (
 )
 
 
-def serve(
-    loop: asyncio.AbstractEventLoop, fields: tuple[bytes, ...], policy: ForwardedPolicy | None
-) -> Callable[[], None]:
-    context = Context(app, loop, logging.getLogger())
-    context.rules = context.trusting_rules = Rules()
-    context.set_defaults(b"date: Thu, 01 Jan 1970 00:00:00 GMT\r\n", b"server: pronghorn\r\n")
-    context.start_eagerly(True)
-    if policy is not None:
-        context.is_trusted = TrustList(["127.0.0.1"]).trusts
-        context.forwarded = policy
-    connection = Connection(context, Reaper(loop, context), Turn(context), Http1)
-    connection.connection_made(FakeTransport())
-    data = BROWSER[:-2] + b"".join(field + b"\r\n" for field in fields) + b"\r\n"
-
-    def once() -> None:
-        connection.data_received(data)
-
-    return once
-
-
 async def main() -> None:
-    formatter = argparse.RawDescriptionHelpFormatter
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
-    options.add_argument("--repeat", type=int, default=200)
-    options.add_argument("--number", type=int, default=300)
-    arguments = options.parse_args()
-    build = "compiled" if pronghorn.compiled else "not compiled"
-    print(f"pronghorn {pronghorn.__version__} ({build}), Python {platform.python_version()}")
-    loop = asyncio.get_running_loop()
+    options = arguments(__doc__, 200, 320)
+    proxies = TrustList(["127.0.0.1"])
     for name, fields, family, parts in CASES:
-        policy = ForwardedPolicy(TrustList(["127.0.0.1"]), family=family, parts=parts)
-        plain = best(serve(loop, fields, None), arguments.repeat, arguments.number)
-        trusted = best(serve(loop, fields, policy), arguments.repeat, arguments.number)
+        data = BROWSER[:-2] + b"".join(field + b"\r\n" for field in fields) + b"\r\n"
+        policy = ForwardedPolicy(proxies, family=family, parts=parts)
+        plain = await answered(data, options.repeat, options.number)
+        trusted = await answered(data, options.repeat, options.number, is_trusted=proxies.trusts, forwarded=policy)
         print(f"{name:26} not trusted {plain:6.2f} us   trusted {trusted:6.2f} us   {trusted - plain:+5.2f}")
 
 
