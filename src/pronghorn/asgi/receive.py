@@ -1,7 +1,7 @@
 """``receive()`` of both kinds of exchange: a coroutine that is interpreted in either build.
 
 What the interpreter's own coroutine returns goes straight to whoever awaits it; an iterator of a compiled class has to
-raise StopIteration, with a traceback, which takes four times as long (``benchmarks/micro/receive.py``).
+raise StopIteration, with a traceback, which takes three times as long (``benchmarks/micro/receive.py``).
 """
 
 from __future__ import annotations
