@@ -290,6 +290,21 @@ async def test_rule_23_defaults(talk: Talk) -> None:
     assert (answer.body, answer.complete) == (b"", True)
 
 
+@in_loop
+async def test_rule_23_each_key_has_its_default_whatever_else_is_there(talk: Talk) -> None:
+    """A part without ``body`` that says there is more; a start without ``headers`` that announces trailers."""
+    app = sends(
+        {"type": "http.response.start", "status": 200, "trailers": True},
+        {"type": "http.response.body", "more_body": True},
+        {"type": "http.response.body", "body": b"a", "more_body": True},
+        {"type": "http.response.body", "body": b"b"},
+        {"type": "http.response.trailers"},
+    )
+    answer = await talk(app).finish()
+    assert (answer.status, answer.body) == (200, b"ab")
+    assert answer.complete
+
+
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
 @in_loop
 async def test_rule_23_data_is_taken_before_send_returns(talk: Talk, kind: type) -> None:

@@ -4,6 +4,7 @@ from pronghorn.asgi.context cimport Context
 from pronghorn.wire.request cimport Request
 
 cdef str GET, _HTTP_1_1
+cdef dict _EXTENSIONS
 
 
 @cython.final

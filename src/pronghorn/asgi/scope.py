@@ -176,8 +176,7 @@ def http_scope(request: Request, endpoint: Endpoint, context: Context) -> Scope:
         scope["query_string"] = request.query_string
     scope["headers"] = request.headers
     scope["client"] = endpoint.client
-    extensions = template["extensions"]
-    extensions = extensions.copy()
+    extensions = _EXTENSIONS.copy()
     scope["extensions"] = extensions
     if endpoint.tls is not None:
         extensions["tls"] = endpoint.tls.copy()
