@@ -1,18 +1,11 @@
 cimport cython
 
+from pronghorn.asgi.forwarding cimport Forwarder, Forwarding
+
 cdef int _CHAIN, _SCHEME, _HOST, _PORT, _PREFIX, _SCRIPT_NAME
 
 
-@cython.final
-cdef class Forwarding:
-    cdef public tuple client
-    cdef public str scheme
-    cdef public bytes host
-    cdef public str root_path
-
-
-@cython.final
-cdef class ForwardedPolicy:
+cdef class ForwardedPolicy(Forwarder):
     cdef object _trust
     cdef frozenset _parts
     cdef bint _is_forwarded

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from urllib.parse import unquote
 
+from pronghorn.asgi.forwarding import Forwarder, Forwarding
 from pronghorn.wire.errors import ProtocolError
 from pronghorn.wire.forwarded import pack, read_address, read_forwarded
 from pronghorn.wire.http1_target import is_authority
@@ -106,23 +107,7 @@ class TrustList:
         return said
 
 
-class Forwarding:
-    """What a trusted proxy says of one request; None where it says nothing and the connection's own holds.
-
-    ``client``: (host, port), port 0 when it is not told · ``scheme``: "http" or "https" · ``host``: bytes, a Host
-    field's value · ``root_path``: str, "" or beginning with a slash, without one at its end.
-    """
-
-    __slots__ = ("client", "host", "root_path", "scheme")
-
-    def __init__(self) -> None:
-        self.client: tuple[str, int] | None = None
-        self.scheme: str | None = None
-        self.host: bytes | None = None
-        self.root_path: str | None = None
-
-
-class ForwardedPolicy:
+class ForwardedPolicy(Forwarder):
     """Which fields of a trusted peer are believed. It judges no peer: ask it only about requests of trusted ones.
 
     ``trust``: who else on the way is trusted: the client is the first address, from ours on, that is not.
@@ -202,11 +187,6 @@ class ForwardedPolicy:
         self.reads = bool(kinds)
 
     def read(self, headers: list[tuple[bytes, bytes]], scheme: str) -> Forwarding | None:
-        """Return what ``headers`` say, None when they hold no field that is believed.
-
-        ``headers``: of a request of a trusted peer, names in lower case. ``scheme``: "http" or "https", how the peer
-        itself speaks to us. Raises ProtocolError 400 for fields that contradict each other or say nothing legal.
-        """
         initials = self._initials
         kinds = self._kinds
         found = None

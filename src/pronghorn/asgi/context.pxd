@@ -1,5 +1,7 @@
 cimport cython
 
+from pronghorn.asgi.forwarding cimport Forwarder
+
 
 @cython.final
 cdef class Context:
@@ -35,7 +37,7 @@ cdef class Context:
     # connections
     cdef public object is_trusted
     cdef public dict templates
-    cdef public object forwarded
+    cdef public Forwarder forwarded
     cdef public object tls_extension
     # requests
     cdef public object rules

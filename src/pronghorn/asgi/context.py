@@ -15,6 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from pronghorn.asgi.forwarding import Forwarder
+
 
 @dataclass(frozen=True)
 class WebSocketSettings:
@@ -118,8 +120,8 @@ class Context:
         # connections
         self.is_trusted: Callable[[tuple[str, int] | None], bool] = _nobody
         self.templates: dict[Any, dict[str, Any]] = {}
-        #: A ``ForwardedPolicy``, None where there is no field to look at.
-        self.forwarded: Any = None
+        #: None where there is no field to look at.
+        self.forwarded: Forwarder | None = None
         self.tls_extension: Callable[[Any], dict[str, Any]] | None = None
         # requests
         self.rules: Any = None

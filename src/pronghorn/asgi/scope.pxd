@@ -1,6 +1,7 @@
 cimport cython
 
 from pronghorn.asgi.context cimport Context
+from pronghorn.asgi.forwarding cimport Forwarder, Forwarding
 from pronghorn.wire.request cimport Request
 
 cdef str GET, _HTTP_1_1
@@ -19,7 +20,7 @@ cdef class Endpoint:
     cpdef Endpoint changed(self, client, str scheme, dict template)
 
 
-@cython.locals(template=dict, scheme=str)
+@cython.locals(forwarder=Forwarder, said=Forwarding, template=dict, scheme=str)
 cpdef Endpoint endpoint_of(Request request, Endpoint endpoint, Context context)
 
 

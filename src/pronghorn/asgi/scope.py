@@ -85,7 +85,8 @@ def endpoint_of(request: Request, endpoint: Endpoint, context: Context) -> Endpo
 
     Raises ProtocolError.
     """
-    said = context.forwarded.read(request.headers, endpoint.scheme)
+    forwarder = context.forwarded
+    said = None if forwarder is None else forwarder.read(request.headers, endpoint.scheme)
     if said is None:
         return endpoint
     if said.host is not None:
@@ -125,7 +126,7 @@ class Shared(dict[str, Any]):
 
 
 #: Extensions that ``HttpExchange`` serves on every connection.
-_EXTENSIONS = dict.fromkeys(
+_EXTENSIONS: dict[str, Any] = dict.fromkeys(
     (
         "http.response.early_hint",
         "http.response.pathsend",
