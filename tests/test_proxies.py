@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pronghorn.proxies import FAMILIES, PARTS, ForwardedPolicy, Forwarding, TrustList
+from pronghorn.asgi.forwarding import Forwarding
+from pronghorn.proxies import FAMILIES, PARTS, ForwardedPolicy, TrustList
 from pronghorn.wire.errors import ProtocolError
 
 Headers = list[tuple[bytes, bytes]]
