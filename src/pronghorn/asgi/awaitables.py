@@ -2,6 +2,7 @@
 
 Each is a ``collections.abc.Coroutine``: it can be awaited, given to ``create_task`` or ``gather``, and passes
 ``asyncio.iscoroutine``. Making and running a coroutine with a frame costs about as much as the whole of ``send``.
+``awaited`` is the other way round: it makes a coroutine of an awaitable that is none.
 """
 
 from __future__ import annotations
@@ -74,6 +75,11 @@ def _thrown(kind: Any, value: Any, traceback: Any) -> BaseException:
     if error is None or not isinstance(error, BaseException):
         error = kind() if value is None else kind(value)
     return error if traceback is None else error.with_traceback(traceback)
+
+
+async def awaited(result: Any) -> None:
+    """Run an application whose call returned an awaitable that is no coroutine: asyncio takes coroutines only."""
+    await result
 
 
 for _type in (Done, Failed):

@@ -1,6 +1,6 @@
 """What the events of an application may hold (ASGI HTTP 2.5): checks that are off the hot path.
 
-Each raises EventError, which names the event and the key.
+Each raises EventError, which names the event and the key. ``as_dict`` and ``as_bytes`` serve WebSockets too.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ def as_dict(message: Any) -> Event:
         raise EventError(f"An event must be a dict, not {message!r:.100}") from None
 
 
-def content_of(data: object) -> bytes:
-    """The content of http.response.body, where it is not bytes already."""
+def as_bytes(data: object, name: str) -> bytes:
+    """Content that is not bytes already; ``name`` says of which event and key."""
     if isinstance(data, (bytes, bytearray, memoryview)):
         return bytes(data)
-    raise EventError(f"http.response.body: 'body' must be bytes, not {type(data).__name__}")
+    raise EventError(f"{name} must be bytes, not {type(data).__name__}")
 
 
 def trailers_of(message: Event) -> Fields:

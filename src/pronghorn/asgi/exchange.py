@@ -152,8 +152,8 @@ class HttpExchange(Source):
             coroutine = context.app(self.scope, self.receive, self.send)
             try:
                 task = _Task(coroutine, **context.eagerly) if context.eager else context.create_task(coroutine)
-            except TypeError:  # an awaitable that is no coroutine: asyncio takes coroutines only
-                task = context.create_task(_awaited(coroutine))
+            except TypeError:  # an awaitable that is no coroutine
+                task = context.create_task(awaitables.awaited(coroutine))
         except (SystemExit, KeyboardInterrupt) as error:
             self._fail(error)
             context.on_fatal(error)
@@ -414,7 +414,7 @@ class HttpExchange(Source):
     def _send_body(self, message: Event) -> None:
         data = message.get("body", b"")
         if type(data) is not bytes:
-            data = events.content_of(data)
+            data = events.as_bytes(data, "http.response.body: 'body'")
         more = bool(message.get("more_body"))
         response = self.response
         if self._sending == _STREAMING:
@@ -548,8 +548,3 @@ _PLAIN_BODIES = {
     503: "Service Unavailable",
     504: "Gateway Timeout",
 }
-
-
-async def _awaited(result: Any) -> None:
-    """Run an application whose call returned an awaitable that is not a coroutine."""
-    await result

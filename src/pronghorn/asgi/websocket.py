@@ -18,13 +18,13 @@ from typing import Any
 from pronghorn.asgi import awaitables
 from pronghorn.asgi.context import Context
 from pronghorn.asgi.errors import ClientDisconnected, EventError, came_of_disconnect, is_disconnect
-from pronghorn.asgi.events import as_dict
+from pronghorn.asgi.events import as_bytes, as_dict
 from pronghorn.asgi.exchange import CLIENT_CLOSED_REQUEST
 from pronghorn.asgi.inbox import Inbox
 from pronghorn.asgi.receive import receive, woken
 from pronghorn.asgi.scope import Endpoint, endpoint_of, websocket_scope
 from pronghorn.asgi.stream import Stream
-from pronghorn.asgi.websocket_events import as_bytes, as_str, awaited, close_of, denial_of, fail_later, tells_disconnect
+from pronghorn.asgi.websocket_events import as_str, close_of, denial_of, fail_later, tells_disconnect
 from pronghorn.wire import ws_deflate, ws_frames, ws_handshake, ws_writer
 from pronghorn.wire.errors import ProtocolError
 from pronghorn.wire.request import Request
@@ -154,7 +154,7 @@ class WebSocketExchange(Inbox):
             try:
                 task = context.create_task(coroutine)
             except TypeError:  # an awaitable that is no coroutine
-                task = context.create_task(awaited(coroutine))
+                task = context.create_task(awaitables.awaited(coroutine))
         except Exception as error:
             self._fail(error)
             return
@@ -489,7 +489,7 @@ class WebSocketExchange(Inbox):
             raise EventError("websocket.send needs exactly one of 'text' and 'bytes'")
         if text is None:
             if type(data) is not bytes:
-                data = as_bytes(data)
+                data = as_bytes(data, "websocket.send: 'bytes'")
             if len(data) > _LARGE and self._deflater is None:
                 self._send_large(_BINARY, data)
             else:
@@ -561,7 +561,7 @@ class WebSocketExchange(Inbox):
             raise EventError(f"{kind} sent before websocket.http.response.start")
         data = message.get("body", b"")
         if type(data) is not bytes:
-            data = as_bytes(data)
+            data = as_bytes(data, f"{kind}: 'body'")
         end = not message.get("more_body")
         if self._denial:
             self.stream.send_data(data, end)

@@ -13,12 +13,6 @@ from pronghorn.wire import ws_writer
 from pronghorn.wire.response import Response
 
 
-def as_bytes(data: object) -> bytes:
-    if isinstance(data, (bytes, bytearray, memoryview)):
-        return bytes(data)
-    raise EventError(f"'bytes' and 'body' must be bytes, not {type(data).__name__}")
-
-
 def as_str(text: object) -> str:
     """Text of a subclass, which templates return to mark it as safe, as plain text."""
     if isinstance(text, str):
@@ -59,8 +53,3 @@ async def fail_later(error: Exception) -> None:
     """Fail after a turn of the loop, lest an application that sends on and on, whatever happens, stop the worker."""
     await asyncio.sleep(0)
     raise error
-
-
-async def awaited(result: Any) -> None:
-    """Run an application whose call returned an awaitable that is not a coroutine: asyncio takes coroutines only."""
-    await result
