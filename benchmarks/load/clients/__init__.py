@@ -9,7 +9,6 @@ from __future__ import annotations
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from process import die_with_parent
 from servers import Address
@@ -57,10 +56,23 @@ class Target:
     counted_requests: int
 
 
-class Client(Protocol):
-    def warm(self, seconds: float) -> Load: ...
-    def run(self, seconds: float) -> Load: ...
-    def close(self) -> None: ...
+class Client:
+    """Base of the drivers. Where one does not say otherwise, warming up and measuring are the same load."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+
+    def warm(self, seconds: float) -> Load:
+        return self._load(seconds)
+
+    def run(self, seconds: float) -> Load:
+        return self._load(seconds)
+
+    def close(self) -> None:
+        """End what `run` left open."""
+
+    def _load(self, seconds: float) -> Load:
+        raise NotImplementedError
 
 
 def finished(command: list[str], seconds: float, name: str = "") -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from . import ClientFailed, Load, Target, finished, some
+from . import Client, ClientFailed, Load, finished, some
 
 STREAMS = 32
 
@@ -14,19 +14,7 @@ _STATUS = re.compile(r"^status codes: (\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
 
 
-class H2load:
-    def __init__(self, target: Target) -> None:
-        self._target = target
-
-    def warm(self, seconds: float) -> Load:
-        return self._load(seconds)
-
-    def run(self, seconds: float) -> Load:
-        return self._load(seconds)
-
-    def close(self) -> None:
-        pass
-
+class H2load(Client):
     def _load(self, seconds: float) -> Load:
         log = self._target.folder / "h2load.log"
         log.unlink(missing_ok=True)

@@ -25,7 +25,7 @@ from typing import IO
 from probe import request_bytes, upgrade_bytes
 from process import die_with_parent
 
-from . import GRACE_SECONDS, ClientFailed, Load, Target, finished, some
+from . import GRACE_SECONDS, Client, ClientFailed, Load, Target, finished, some
 
 SATURATION_SHARE = 0.7
 _HERE = Path(__file__).parent
@@ -95,21 +95,12 @@ def _compiled() -> Program:
     return Program(kept.parent, f"lockstep (own; compiled, CPython {sys.version.split()[0]})")
 
 
-class Closed:
+class Closed(Client):
     """Closed loop: as many messages as the server answers."""
 
     def __init__(self, program: Program, target: Target) -> None:
+        super().__init__(target)
         self._program = program
-        self._target = target
-
-    def warm(self, seconds: float) -> Load:
-        return self._load(seconds)
-
-    def run(self, seconds: float) -> Load:
-        return self._load(seconds)
-
-    def close(self) -> None:
-        pass
 
     def _command(self, seconds: float, connections: int, *more: str) -> list[str]:
         folder, workload, address = self._target.folder, self._target.workload, self._target.address

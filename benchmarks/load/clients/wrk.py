@@ -5,24 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from . import ClientFailed, Load, Target, finished, some
+from . import Client, ClientFailed, Load, finished, some
 
 _SCRIPT = Path(__file__).with_name("wrk.lua")
 
 
-class Wrk:
-    def __init__(self, target: Target) -> None:
-        self._target = target
-
-    def warm(self, seconds: float) -> Load:
-        return self._load(seconds)
-
-    def run(self, seconds: float) -> Load:
-        return self._load(seconds)
-
-    def close(self) -> None:
-        pass
-
+class Wrk(Client):
     def _load(self, seconds: float) -> Load:
         workload, address = self._target.workload, self._target.address
         whole = max(1, round(seconds))
