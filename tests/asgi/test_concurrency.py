@@ -14,7 +14,7 @@ import pytest
 
 from tests.asgi.apps import Receive, Send, body, read_all, reply, start
 from tests.asgi.doubles import in_loop, settle, until
-from tests.asgi.support import Conversation
+from tests.asgi.support import Answer, Conversation
 from tests.net.support import Wire
 
 Talk = Callable[..., Conversation]
@@ -27,6 +27,13 @@ needs_3_11 = pytest.mark.skipif(
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
 
 GET = b"GET %b HTTP/1.1\r\nhost: x\r\n\r\n"
+
+
+async def ended(conversation: Conversation) -> Answer:
+    """The answer of an application that waits for time or a thread, which turns of the loop alone do not bring."""
+    while conversation.running:
+        await asyncio.sleep(0.001)
+    return await conversation.finish()
 
 
 async def answers(wire: Wire, count: int) -> list[bytes]:
@@ -198,9 +205,7 @@ async def test_receive_under_wait_for(talk: Talk) -> None:
         await asyncio.sleep(0.001)
     conversation.data(b"content")
     conversation.end()
-    while conversation.running:
-        await asyncio.sleep(0.001)
-    assert (await conversation.finish()).body == b"some content"
+    assert (await ended(conversation)).body == b"some content"
 
 
 @needs_3_11
@@ -263,9 +268,7 @@ async def test_asyncio_timeout(talk: Talk, seconds: float) -> None:
         assert task.cancelling() == 0
 
     conversation = talk(app)
-    while conversation.running:
-        await asyncio.sleep(0.001)
-    assert (await conversation.finish()).body == b"timeout"
+    assert (await ended(conversation)).body == b"timeout"
     assert conversation.log.entries == []
 
 
@@ -337,9 +340,7 @@ async def test_anyio_fail_after_and_shield(talk: Talk) -> None:
         assert outer.cancel_called
 
     conversation = talk(app)
-    while conversation.running:
-        await asyncio.sleep(0.001)
-    assert (await conversation.finish()).body == b"shielded"
+    assert (await ended(conversation)).body == b"shielded"
     assert conversation.log.entries == []
 
 
@@ -354,9 +355,7 @@ async def test_a_thread_of_anyios(talk: Talk) -> None:
         await reply(send, seen.encode() + back)
 
     conversation = talk(app, "POST", body=b" and content")
-    while conversation.running:
-        await asyncio.sleep(0.001)
-    assert (await conversation.finish()).body == b"the request's and content"
+    assert (await ended(conversation)).body == b"the request's and content"
 
 
 @in_loop

@@ -6,36 +6,19 @@ import os
 import signal
 from collections.abc import Callable
 
+from tests.e2e.apps.trace import HOOKS
 from tests.support.raw import request_bytes
 from tests.support.server import GunicornServer
 
 Serve = Callable[..., GunicornServer]
 
-HOOKS = """
-from tests.e2e.apps.trace import trace
-
-def worker_abort(worker):
-    trace("worker_abort")
-
-def worker_exit(server, worker):
-    trace("worker_exit")
-"""
 ENDS = ("worker_abort", "worker_exit", "atexit")
 QUICK = 15.0
 
 
-def only_worker(server: GunicornServer) -> int:
-    (pid,) = server.worker_pids()
-    return pid
-
-
-def happened(server: GunicornServer, pid: int) -> list[str]:
-    return [line.rpartition(" ")[0] for line in server.traced() if line.endswith(f" {pid}")]
-
-
 def test_the_log_names_the_line_and_the_requests_before_the_end(serve: Serve) -> None:
     server = serve(config=HOOKS, timeout=5)
-    worker = only_worker(server)
+    worker = server.only_worker()
     with server.connect() as waiting, server.connect() as client:
         waiting.send(request_bytes("GET", "/hold?who=waits"))
         server.wait_trace("at hold")
@@ -49,7 +32,7 @@ def test_the_log_names_the_line_and_the_requests_before_the_end(serve: Serve) ->
         assert "Requests under way (2)" in report
         assert f"GET '/hold?who=waits' from 127.0.0.1:{waiting.port}" in report
         assert f"GET '/block?seconds=60' from 127.0.0.1:{client.port}" in report
-    events = happened(server, worker)
+    events = server.traced_by(worker)
     assert [event for event in events if event in ENDS] == list(ENDS)
     assert "told to abort" in server.log()
     assert "SIGKILL" not in server.log()
@@ -58,15 +41,15 @@ def test_the_log_names_the_line_and_the_requests_before_the_end(serve: Serve) ->
 def test_a_worker_with_other_requests_runs_its_hooks_in_time(serve: Serve) -> None:
     """Gunicorn sends SIGKILL a second after SIGABRT, whatever else is under way."""
     server = serve(config=HOOKS, timeout=2, graceful_timeout=60, environment={"SHUTDOWN_SECONDS": "60"})
-    worker = only_worker(server)
+    worker = server.only_worker()
     with server.connect() as waiting, server.connect() as client:
         waiting.send(request_bytes("GET", "/hold"))
         server.wait_trace("at hold")
         client.send(request_bytes("GET", "/block"))
         server.wait_trace("blocking")
         server.wait_gone([worker], QUICK)
-    assert "cancelled" in happened(server, worker)
-    assert [event for event in happened(server, worker) if event in ENDS] == list(ENDS)
+    assert "cancelled" in server.traced_by(worker)
+    assert [event for event in server.traced_by(worker) if event in ENDS] == list(ENDS)
     assert "SIGKILL" not in server.log()
 
 
@@ -86,21 +69,21 @@ def test_an_application_that_catches_everything(serve: Serve) -> None:
         "    await send({'type': 'http.response.body', 'body': b'still here'})\n"
     )
     server = serve(source=source, config=HOOKS, timeout=2, graceful_timeout=60)
-    worker = only_worker(server)
+    worker = server.only_worker()
     with server.connect() as client:
         client.send(request_bytes("GET", "/"))
         server.wait_trace("blocking")
         server.wait_gone([worker], QUICK)
-    assert happened(server, worker) == ["blocking", "worker_abort", "swallowed SystemExit", "worker_exit"]
+    assert server.traced_by(worker) == ["blocking", "worker_abort", "swallowed SystemExit", "worker_exit"]
     assert "SIGKILL" not in server.log()
 
 
 def test_abort_of_a_worker_that_is_well(serve: Serve) -> None:
     server = serve(config=HOOKS)
-    worker = only_worker(server)
+    worker = server.only_worker()
     os.kill(worker, signal.SIGABRT)
     server.wait_gone([worker], QUICK)
-    assert [event for event in happened(server, worker) if event in ENDS] == list(ENDS)
+    assert [event for event in server.traced_by(worker) if event in ENDS] == list(ENDS)
     assert server.get("/").status == 200
 
 

@@ -54,11 +54,6 @@ async def app(scope, receive, send):
 """
 
 
-def only_worker(server: GunicornServer) -> int:
-    (pid,) = server.worker_pids()
-    return pid
-
-
 def served_on_demand(serve: Serve, **settings: object) -> GunicornServer:
     server = serve("main:app", source=BOOTS_ON_DEMAND, ready=False, graceful_timeout=GRACEFUL, **settings)
     (server.directory / "boot").touch()
@@ -130,7 +125,7 @@ class TestBacklog:
     def test_is_served_where_the_successor_will_not_come(self, serve: Serve) -> None:
         """The worker has reached its limit, and the master is told to stop before it has ended."""
         server = serve(max_requests=1, graceful_timeout=GRACEFUL)
-        worker = only_worker(server)
+        worker = server.only_worker()
         with server.connect() as last:
             last.send(request_bytes("GET", "/gate"))
             server.wait_trace("at gate")
@@ -200,7 +195,7 @@ class TestBacklog:
     def test_is_closed_while_the_worker_drains(self, serve: Serve) -> None:
         """Nobody will accept: a client has to be refused, not kept waiting for a reset."""
         server = serve(graceful_timeout=GRACEFUL)
-        worker = only_worker(server)
+        worker = server.only_worker()
         with server.connect() as client:
             client.send(request_bytes("GET", "/gate"))
             server.wait_trace("at gate")
@@ -261,7 +256,7 @@ class TestKeptConnections:
 
     def test_what_is_uploaded_is_read_to_its_end(self, serve: Serve) -> None:
         server = serve(graceful_timeout=GRACEFUL)
-        worker = only_worker(server)
+        worker = server.only_worker()
         with server.connect() as client:
             body = b"0123456789" * 10_000
             client.send(request_bytes("POST", "/echo", body=body)[:-50_000])
@@ -301,7 +296,7 @@ class TestUnreadBytes:
     def test_do_not_cut_the_last_response(self, serve: Serve, reason: str) -> None:
         settings = {"max_requests": {"max_requests": 1}, "keepalive": {"keepalive": 0}}.get(reason, {})
         server = serve("main:app", source=LARGE, graceful_timeout=GRACEFUL, **settings)
-        worker = only_worker(server)
+        worker = server.only_worker()
         with server.connect() as client:
             client.send(request_bytes("GET", "/first"))
             server.wait_trace("at gate")
@@ -321,7 +316,7 @@ class TestUnreadBytes:
 class TestSuccession:
     def test_old_workers_serve_until_new_ones_are_up(self, serve: Serve) -> None:
         server = served_on_demand(serve)
-        old = only_worker(server)
+        old = server.only_worker()
         server.signal(signal.SIGHUP)
         wait_until(lambda: imports(server) == 2, message="the new worker's import")
         time.sleep(0.3)  # TERM has long come; a worker that drains now leaves the clients to nobody
@@ -345,7 +340,7 @@ class TestSuccession:
     def test_stop_does_not_wait_for_a_worker_that_boots(self, serve: Serve) -> None:
         """It is told to stop as well."""
         server = served_on_demand(serve)
-        os.kill(only_worker(server), signal.SIGKILL)
+        os.kill(server.only_worker(), signal.SIGKILL)
         wait_until(lambda: imports(server) == 2, message="the new worker's import")
         (server.directory / "boot").touch()
         assert server.stop(timeout=QUICK) == 0
@@ -380,7 +375,7 @@ class TestShutdownDelay:
     def test_ends_early_when_others_serve_on(self, serve: Serve) -> None:
         environment = {**self.ENVIRONMENT, "PRONGHORN_SHUTDOWN_DELAY": "25"}
         server = serve(environment=environment, graceful_timeout=GRACEFUL)
-        old = only_worker(server)
+        old = server.only_worker()
         server.signal(signal.SIGHUP)
         server.wait_gone([old], QUICK)
         assert server.get("/pid").status == 200

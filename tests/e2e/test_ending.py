@@ -8,16 +8,12 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.e2e.apps.trace import HOOKS
 from tests.support.raw import request_bytes
 from tests.support.server import GunicornServer
 
 Serve = Callable[..., GunicornServer]
 
-HOOKS = """
-from tests.e2e.apps.trace import trace
-def worker_int(worker): trace("worker_int")
-def worker_exit(server, worker): trace("worker_exit")
-"""
 GRACEFUL = 60
 QUICK = 8.0  # far from GRACEFUL; a second is meant
 
@@ -65,27 +61,18 @@ async def answer(send):
 """
 
 
-def only_worker(server: GunicornServer) -> int:
-    (pid,) = server.worker_pids()
-    return pid
-
-
-def happened(server: GunicornServer, pid: int) -> list[str]:
-    return [line.rpartition(" ")[0] for line in server.traced() if line.endswith(f" {pid}")]
-
-
 class TestQuit:
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
     def test_is_not_prevented(self, serve: Serve, number: int) -> None:
         server = serve(source=STUBBORN, config=HOOKS, graceful_timeout=GRACEFUL)
-        worker = only_worker(server)
+        worker = server.only_worker()
         with server.connect() as client:
             client.send(request_bytes("GET", "/request"))
             server.wait_trace("began")
             server.get("/task")
             server.get("/thread")
             assert server.stop(number, QUICK) == 0
-        events = happened(server, worker)
+        events = server.traced_by(worker)
         assert events[0] == "began"
         assert events.count("worker_int") == 1
         assert events.index("worker_int") < events.index("shutdown") < events.index("worker_exit")
@@ -94,14 +81,14 @@ class TestQuit:
     def test_after_term(self, serve: Serve) -> None:
         """Somebody loses patience while the worker drains."""
         server = serve(source=STUBBORN, config=HOOKS, graceful_timeout=GRACEFUL)
-        worker = only_worker(server)
+        worker = server.only_worker()
         with server.connect() as client:
             client.send(request_bytes("GET", "/request"))
             server.wait_trace("began")
             os.kill(worker, signal.SIGTERM)
             os.kill(worker, signal.SIGQUIT)
             server.wait_gone([worker], QUICK)
-        assert "worker_exit" in happened(server, worker)
+        assert "worker_exit" in server.traced_by(worker)
 
     def test_while_the_application_starts(self, serve: Serve) -> None:
         server = serve(
@@ -114,7 +101,7 @@ class TestQuit:
         server.wait_trace("starting", 20)
         assert server.stop(signal.SIGINT, QUICK) == 0
         (worker,) = {line.rpartition(" ")[2] for line in server.traced() if line.startswith("starting")}
-        assert [event for event in happened(server, int(worker)) if event.startswith("worker_")] == [
+        assert [event for event in server.traced_by(int(worker)) if event.startswith("worker_")] == [
             "worker_int",
             "worker_exit",
         ]
@@ -124,16 +111,16 @@ class TestStuckThreads:
     def test_do_not_outlive_graceful_timeout(self, serve: Serve) -> None:
         """After SIGHUP the master sends no SIGKILL."""
         server = serve(source=STUBBORN.replace("await cling()", "pass"), config=HOOKS, graceful_timeout=2, timeout=0)
-        worker = only_worker(server)
+        worker = server.only_worker()
         assert server.get("/thread").body == b"done"
         server.signal(signal.SIGHUP)
         server.wait_gone([worker], QUICK)
-        assert "worker_exit" in happened(server, worker)
+        assert "worker_exit" in server.traced_by(worker)
         server.wait_log("Ending without thread.s. that do not end: .*stuck")
 
     def test_of_a_worker_that_is_replaced(self, serve: Serve) -> None:
         server = serve(source=STUBBORN.replace("await cling()", "pass"), max_requests=1, graceful_timeout=2)
-        worker = only_worker(server)
+        worker = server.only_worker()
         server.get("/thread")
         server.wait_gone([worker], QUICK)
         server.wait_ready()
@@ -170,7 +157,7 @@ class TestBoot:
             "    await send({'type': 'http.response.body', 'body': b'served'})\n"
         )
         server = serve(source=source)
-        worker = only_worker(server)
+        worker = server.only_worker()
         assert server.get("/exit").status == 500
         server.wait_gone([worker])
         server.wait_ready()

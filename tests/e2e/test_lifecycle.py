@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.apps.trace import HOOKS
 from tests.support.processes import descriptors, is_accepting, is_running
 from tests.support.raw import request_bytes
 from tests.support.server import GunicornServer
@@ -18,36 +19,14 @@ from tests.support.wait import wait_until
 
 Serve = Callable[..., GunicornServer]
 
-HOOKS = """
-from tests.e2e.apps.trace import trace
-
-def worker_int(worker):
-    trace("worker_int")
-
-def worker_abort(worker):
-    trace("worker_abort")
-
-def worker_exit(server, worker):
-    trace("worker_exit")
-"""
 GRACEFUL = 60  # longer than any deadline here: who waits for all of it fails
 QUICK = 15.0  # a deadline for what takes well under a second: room for a busy machine, far from GRACEFUL
-
-
-def events(server: GunicornServer, pid: int) -> list[str]:
-    """What this process traced, in order."""
-    return [line.rpartition(" ")[0] for line in server.traced() if line.endswith(f" {pid}")]
-
-
-def only_worker(server: GunicornServer) -> int:
-    (pid,) = server.worker_pids()
-    return pid
 
 
 class TestTerm:
     def test_answers_what_is_in_flight_and_exits_0(self, serve: Serve) -> None:
         server = serve(config=HOOKS, graceful_timeout=GRACEFUL)
-        worker = only_worker(server)
+        worker = server.only_worker()
         with server.connect() as client:
             client.send(request_bytes("GET", "/gate"))
             server.wait_trace("at gate")
@@ -62,9 +41,9 @@ class TestTerm:
 
     def test_runs_shutdown_hook_and_atexit_in_this_order(self, serve: Serve) -> None:
         server = serve(config=HOOKS)
-        worker = only_worker(server)
+        worker = server.only_worker()
         assert server.stop() == 0
-        assert events(server, worker) == [
+        assert server.traced_by(worker) == [
             "lifespan.startup",
             "lifespan.shutdown",
             "lifespan.shutdown.complete",
@@ -92,26 +71,26 @@ class TestTerm:
     def test_shutdown_comes_after_the_last_response(self, serve: Serve) -> None:
         """ASGI lifespan: shutdown is sent once all connections are done."""
         server = serve()
-        worker = only_worker(server)
+        worker = server.only_worker()
         with server.connect() as client:
             client.send(request_bytes("GET", "/gate"))
             server.wait_trace("at gate")
             server.signal(signal.SIGTERM)
             wait_until(lambda: not is_accepting(worker), QUICK, "the worker stops accepting")
-            assert "lifespan.shutdown" not in events(server, worker)
+            assert "lifespan.shutdown" not in server.traced_by(worker)
             (server.directory / "gate").touch()
             assert client.read_response().status == 200
         assert server.wait_exit() == 0
-        assert "lifespan.shutdown.complete" in events(server, worker)
+        assert "lifespan.shutdown.complete" in server.traced_by(worker)
 
     def test_what_exceeds_graceful_timeout_is_cancelled_before_the_kill(self, serve: Serve) -> None:
         server = serve(config=HOOKS, graceful_timeout=2)
-        worker = only_worker(server)
+        worker = server.only_worker()
         with server.connect() as client:
             client.send(request_bytes("GET", "/hold"))
             server.wait_trace("at hold")
             assert server.stop() == 0
-        happened = events(server, worker)
+        happened = server.traced_by(worker)
         assert (
             happened.index("cancelled") < happened.index("lifespan.shutdown.complete") < happened.index("worker_exit")
         )
@@ -120,7 +99,7 @@ class TestTerm:
     def test_repeated(self, serve: Serve) -> None:
         """Gunicorn itself repeats TERM once a second while it has too many workers."""
         server = serve(config=HOOKS)
-        worker = only_worker(server)
+        worker = server.only_worker()
         with server.connect() as client:
             client.send(request_bytes("GET", "/gate"))
             server.wait_trace("at gate")
@@ -131,12 +110,12 @@ class TestTerm:
             (server.directory / "gate").touch()
             assert client.read_response().text == str(worker)
         server.wait_gone([worker])
-        assert events(server, worker).count("lifespan.shutdown") == 1
-        assert events(server, worker)[-2:] == ["worker_exit", "atexit"]
+        assert server.traced_by(worker).count("lifespan.shutdown") == 1
+        assert server.traced_by(worker)[-2:] == ["worker_exit", "atexit"]
 
     def test_of_one_worker_replaces_it(self, serve: Serve) -> None:
         server = serve()
-        worker = only_worker(server)
+        worker = server.only_worker()
         os.kill(worker, signal.SIGTERM)
         server.wait_gone([worker])
         assert server.get("/pid").text != str(worker)
@@ -147,12 +126,12 @@ class TestQuickExit:
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
     def test_of_the_master(self, serve: Serve, number: int) -> None:
         server = serve(config=HOOKS, graceful_timeout=GRACEFUL)
-        worker = only_worker(server)
+        worker = server.only_worker()
         with server.connect() as client:
             client.send(request_bytes("GET", "/hold"))
             server.wait_trace("at hold")
             assert server.stop(number, QUICK) == 0
-        happened = events(server, worker)
+        happened = server.traced_by(worker)
         assert happened.count("worker_int") == 1
         for wanted in ("cancelled", "lifespan.shutdown.complete", "worker_exit", "atexit"):
             assert wanted in happened, happened
@@ -161,11 +140,11 @@ class TestQuickExit:
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
     def test_of_one_worker_replaces_it(self, serve: Serve, number: int) -> None:
         server = serve(config=HOOKS, graceful_timeout=GRACEFUL)
-        worker = only_worker(server)
+        worker = server.only_worker()
         os.kill(worker, number)
         server.wait_gone([worker], QUICK)
-        assert events(server, worker)[-2:] == ["worker_exit", "atexit"]
-        assert "worker_int" in events(server, worker)
+        assert server.traced_by(worker)[-2:] == ["worker_exit", "atexit"]
+        assert "worker_int" in server.traced_by(worker)
         assert server.get("/pid").text != str(worker)
 
     def test_ctrl_c_reaches_the_whole_group(self, serve: Serve) -> None:
@@ -175,7 +154,7 @@ class TestQuickExit:
         os.killpg(server.pid, signal.SIGINT)
         assert server.wait_exit(QUICK) == 0
         for worker in workers:
-            assert "lifespan.shutdown.complete" in events(server, worker)
+            assert "lifespan.shutdown.complete" in server.traced_by(worker)
         assert "Traceback" not in server.log()
 
 
@@ -213,7 +192,7 @@ class TestReplacement:
         newest = max(server.worker_pids())
         server.signal(signal.SIGTTOU)
         wait_until(lambda: len(server.worker_pids()) == 1, message="the end of one worker")
-        assert only_worker(server) == newest, "the oldest one has to go"
+        assert server.only_worker() == newest, "the oldest one has to go"
         assert server.get("/pid").text == str(newest)
         assert "ERROR" not in server.log()
 
@@ -264,18 +243,18 @@ class TestReload:
     def test_hup_ends_old_workers_within_graceful_timeout(self, serve: Serve) -> None:
         """The master sends no SIGKILL after HUP: the worker has to keep the time by itself."""
         server = serve(config=HOOKS, graceful_timeout=2)
-        worker = only_worker(server)
+        worker = server.only_worker()
         with server.connect() as client:
             client.send(request_bytes("GET", "/hold"))
             server.wait_trace("at hold")
             server.signal(signal.SIGHUP)
             server.wait_gone([worker], QUICK)
-        assert events(server, worker)[-2:] == ["worker_exit", "atexit"]
+        assert server.traced_by(worker)[-2:] == ["worker_exit", "atexit"]
 
     def test_usr2_starts_a_second_master_on_the_same_socket(self, serve: Serve, tmp_path: Path) -> None:
         pidfile = tmp_path / "pid"
         server = serve(pidfile=str(pidfile), config=HOOKS)
-        old_worker = only_worker(server)
+        old_worker = server.only_worker()
         server.signal(signal.SIGUSR2)
         successor = int(wait_until(lambda: _read(Path(f"{pidfile}.2")), message="the pid file of the new master"))
         wait_until(lambda: server.log().count("Listening at") == 2, message="the new master listens")
@@ -316,13 +295,13 @@ class TestLogs:
             client.send(request_bytes("GET", "/gate"))
             server.wait_trace("at gate")
             for _ in range(5):
-                os.kill(only_worker(server), signal.SIGUSR1)
+                os.kill(server.only_worker(), signal.SIGUSR1)
             (server.directory / "gate").touch()
             assert client.read_response().status == 200
 
     def test_winch_is_ignored(self, serve: Serve) -> None:
         server = serve()
-        worker = only_worker(server)
+        worker = server.only_worker()
         os.kill(worker, signal.SIGWINCH)
         assert server.get("/pid").text == str(worker)
 
@@ -330,13 +309,13 @@ class TestLogs:
 class TestTimeout:
     def test_a_blocked_loop_is_aborted_and_replaced(self, serve: Serve) -> None:
         server = serve(config=HOOKS, timeout=2)
-        worker = only_worker(server)
+        worker = server.only_worker()
         with server.connect() as client:
             client.send(request_bytes("GET", "/block"))
             server.wait_trace("blocking")
             server.wait_log(rf"WORKER TIMEOUT \(pid:{worker}\)", 20)
             server.wait_gone([worker])
-        happened = events(server, worker)
+        happened = server.traced_by(worker)
         assert "worker_abort" in happened, "the hook has to run although the loop is blocked"
         assert happened[-2:] == ["worker_exit", "atexit"]
         assert server.get("/pid").text != str(worker)
@@ -350,7 +329,7 @@ class TestTimeout:
     def test_the_heart_beats_through_drain_and_shutdown(self, serve: Serve) -> None:
         """Each takes longer than ``timeout``. TERM goes to the worker only, the master watches on."""
         server = serve(config=HOOKS, timeout=2, graceful_timeout=GRACEFUL, environment={"SHUTDOWN_SECONDS": "4"})
-        worker = only_worker(server)
+        worker = server.only_worker()
         with server.connect() as client:
             client.send(request_bytes("GET", "/gate"))
             server.wait_trace("at gate")
@@ -359,7 +338,7 @@ class TestTimeout:
             (server.directory / "gate").touch()
             assert client.read_response().text == str(worker)
         server.wait_gone([worker])
-        assert events(server, worker)[-3:] == ["lifespan.shutdown.complete", "worker_exit", "atexit"]
+        assert server.traced_by(worker)[-3:] == ["lifespan.shutdown.complete", "worker_exit", "atexit"]
         assert "WORKER TIMEOUT" not in server.log()
 
     def test_the_master_is_killed(self, serve: Serve) -> None:
@@ -369,7 +348,7 @@ class TestTimeout:
         assert server.wait_exit() == -signal.SIGKILL
         server.wait_gone(workers, QUICK)
         for worker in workers:
-            assert events(server, worker)[-2:] == ["worker_exit", "atexit"]
+            assert server.traced_by(worker)[-2:] == ["worker_exit", "atexit"]
 
 
 class TestBootErrors:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.apps.trace import HOOKS
 from tests.support.processes import is_running
 from tests.support.raw import NoResponse, RawClient, Truncated, request_bytes
 from tests.support.server import GunicornServer
@@ -26,32 +27,10 @@ from tests.support.websocket import CLOSE, TEXT, close_code, handshake, read_fra
 Serve = Callable[..., GunicornServer]
 
 APP = "tests.e2e.apps.promises:app"
-HOOKS = """
-from tests.e2e.apps.trace import trace
-
-def worker_int(worker):
-    trace("worker_int")
-
-def worker_abort(worker):
-    trace("worker_abort")
-
-def worker_exit(server, worker):
-    trace("worker_exit")
-"""
 MINUTE = 60
 #: For what takes well under a second on an idle machine.
 AT_ONCE = 6.0
 promise = pytest.mark.promise
-
-
-def only_worker(server: GunicornServer) -> int:
-    (pid,) = server.worker_pids()
-    return pid
-
-
-def events(server: GunicornServer, pid: int) -> list[str]:
-    """What this process traced, in order."""
-    return [line.rpartition(" ")[0] for line in server.traced() if line.endswith(f" {pid}")]
 
 
 # -- the end ----------------------------------------------------------------------------------------------------------
@@ -60,22 +39,22 @@ def events(server: GunicornServer, pid: int) -> list[str]:
 @promise("SIGTERM: lifespan shutdown, `worker_exit` and `atexit` run")
 def test_term(serve: Serve) -> None:
     server = serve(config=HOOKS, graceful_timeout=MINUTE)
-    worker = only_worker(server)
+    worker = server.only_worker()
     assert server.stop(timeout=AT_ONCE) == 0
     ends = ["lifespan.shutdown.complete", "worker_exit", "atexit"]
-    assert [event for event in events(server, worker) if event in ends] == ends
+    assert [event for event in server.traced_by(worker) if event in ends] == ends
 
 
 @promise("SIGINT and SIGQUIT end the worker at once, with `worker_int`, lifespan shutdown and `worker_exit`")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
 def test_quit(serve: Serve, number: int) -> None:
     server = serve(config=HOOKS, graceful_timeout=MINUTE)
-    worker = only_worker(server)
+    worker = server.only_worker()
     with server.connect() as client:
         client.send(request_bytes("GET", "/hold"))
         server.wait_trace("at hold")
         assert server.stop(number, AT_ONCE) == 0
-    happened = events(server, worker)
+    happened = server.traced_by(worker)
     assert happened.count("worker_int") == 1
     assert "lifespan.shutdown.complete" in happened
     assert "worker_exit" in happened
@@ -108,7 +87,7 @@ def test_websockets(serve: Serve) -> None:
 @promise("`graceful_timeout` bounds a request also after SIGHUP, when nobody sends SIGKILL")
 def test_graceful_timeout(serve: Serve) -> None:
     server = serve(config=HOOKS, graceful_timeout=3, timeout=MINUTE)
-    worker = only_worker(server)
+    worker = server.only_worker()
     with server.connect() as client:
         client.send(request_bytes("GET", "/slow?seconds=40"))
         time.sleep(0.3)  # the request has begun; the path traces nothing
@@ -118,7 +97,7 @@ def test_graceful_timeout(serve: Serve) -> None:
         except (NoResponse, Truncated):
             pass  # cut off
         server.wait_gone([worker], AT_ONCE)
-    assert events(server, worker)[-3:] == ["lifespan.shutdown.complete", "worker_exit", "atexit"]
+    assert server.traced_by(worker)[-3:] == ["lifespan.shutdown.complete", "worker_exit", "atexit"]
 
 
 @promise("`max_requests` is kept to the request")
@@ -142,7 +121,7 @@ def test_max_requests_on_a_kept_connection(serve: Serve) -> None:
 @promise("The heart beats while requests are finished: longer than `timeout` is no reason to be killed")
 def test_drain_longer_than_timeout(serve: Serve) -> None:
     server = serve(timeout=2, graceful_timeout=MINUTE)
-    worker = only_worker(server)
+    worker = server.only_worker()
     with server.connect() as client:
         client.send(request_bytes("GET", "/gate"))
         server.wait_trace("at gate")
@@ -155,21 +134,21 @@ def test_drain_longer_than_timeout(serve: Serve) -> None:
 @promise("The heart beats during lifespan shutdown")
 def test_shutdown_longer_than_timeout(serve: Serve) -> None:
     server = serve(timeout=2, graceful_timeout=MINUTE, environment={"SHUTDOWN_SECONDS": "5"})
-    worker = only_worker(server)
+    worker = server.only_worker()
     os.kill(worker, signal.SIGTERM)
     server.wait_gone([worker])
-    assert "lifespan.shutdown.complete" in events(server, worker)
+    assert "lifespan.shutdown.complete" in server.traced_by(worker)
 
 
 @promise("`timeout`: a blocked loop is aborted, with `worker_abort` and `worker_exit`, exit code 1")
 def test_blocked_loop(serve: Serve) -> None:
     server = serve(config=HOOKS, timeout=3)
-    worker = only_worker(server)
+    worker = server.only_worker()
     with server.connect() as client:
         client.send(request_bytes("GET", "/block"))
         server.wait_trace("blocking")
         server.wait_gone([worker], 20)
-    happened = events(server, worker)
+    happened = server.traced_by(worker)
     assert [event for event in happened if event.startswith("worker_")] == ["worker_abort", "worker_exit"]
     assert "WORKER TIMEOUT" in server.log()
     assert "SIGKILL" not in server.log()
@@ -192,7 +171,7 @@ def test_orphans(serve: Serve) -> None:
     server.wait_exit()
     server.wait_gone(workers, AT_ONCE)
     for worker in workers:
-        assert "worker_exit" in events(server, worker)
+        assert "worker_exit" in server.traced_by(worker)
 
 
 # -- the beginning ----------------------------------------------------------------------------------------------------
@@ -289,7 +268,7 @@ def test_socket_activation(serve: Serve, tmp_path: Path) -> None:
 def test_upgrade(serve: Serve, tmp_path: Path) -> None:
     pidfile = tmp_path / "pid"
     server = serve(pidfile=str(pidfile), config=HOOKS)
-    old = only_worker(server)
+    old = server.only_worker()
     server.signal(signal.SIGUSR2)
     wait_until(lambda: Path(f"{pidfile}.2").exists(), message="the pid file of the new master")
     wait_until(lambda: server.log().count("Booting worker") == 2, message="its worker")

@@ -128,6 +128,10 @@ class GunicornServer:
         """Lines written by ``trace(...)``."""
         return self.trace_file.read_text().splitlines()
 
+    def traced_by(self, pid: int) -> list[str]:
+        """What this process traced, in order."""
+        return [line.rpartition(" ")[0] for line in self.traced() if line.endswith(f" {pid}")]
+
     # -- life --------------------------------------------------------------------------------------
 
     def __enter__(self) -> GunicornServer:
@@ -235,6 +239,11 @@ class GunicornServer:
     def worker_pids(self) -> list[int]:
         """Living children of the master."""
         return children(self.pid)
+
+    def only_worker(self) -> int:
+        """The process id of the one worker there is."""
+        (pid,) = self.worker_pids()
+        return pid
 
     def accepting_pids(self) -> list[int]:
         """Workers whose event loop waits for connections."""

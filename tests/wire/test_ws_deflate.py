@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from pronghorn.wire import ws_writer
 from pronghorn.wire.ws_deflate import Deflate, Deflater, DeflateRules, Inflater, negotiate
-from pronghorn.wire.ws_frames import Event, FrameParser
+from pronghorn.wire.ws_frames import FrameParser
 from pronghorn.wire.ws_handshake import Extension
 from pronghorn.wire.ws_vocabulary import FrameError
+from tests.wire.ws_frames import each_way, pull
 
 CONT, TEXT, BINARY, PING = 0, 1, 2, 9
 NO_LIMIT = -1
@@ -33,25 +34,8 @@ def events(parser: FrameParser, *pieces: bytes) -> list:
     found: list = []
     for piece in pieces:
         parser.feed(piece)
-        while True:
-            try:
-                event = parser.next()
-            except FrameError as error:
-                return [*found, ("error", error.code)]
-            if event == Event.NEED_DATA:
-                break
-            if event == Event.MESSAGE:
-                found.append(("text", parser.text) if parser.is_text else ("binary", parser.data))
-            else:
-                found.append((Event(event).name.lower(), parser.data))
+        pull(parser, found)
     return found
-
-
-def each_way(data: bytes):
-    yield [data]
-    for i in range(1, len(data)):
-        yield [data[:i], data[i:]]
-    yield [data[i : i + 1] for i in range(len(data))]
 
 
 def raw_deflate(data: bytes, wbits: int = -15, level: int = 9, flush: int = zlib.Z_SYNC_FLUSH) -> bytes:

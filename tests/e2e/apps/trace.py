@@ -4,6 +4,20 @@ from __future__ import annotations
 
 import os
 
+#: A configuration whose hooks trace how a worker ends.
+HOOKS = """
+from tests.e2e.apps.trace import trace
+
+def worker_int(worker):
+    trace("worker_int")
+
+def worker_abort(worker):
+    trace("worker_abort")
+
+def worker_exit(server, worker):
+    trace("worker_exit")
+"""
+
 
 def trace(*words: object) -> None:
     """Append ``words`` and the process id as one line to the file that ``TRACE_FILE`` names."""
