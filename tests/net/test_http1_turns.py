@@ -75,6 +75,16 @@ async def test_a_deadline_that_passed_over_a_turn_is_set_again() -> None:
 
 
 @in_loop
+async def test_an_empty_line_does_not_take_the_deadline_away() -> None:
+    wire = Wire(hello, eager=True, header_timeout=10.0)
+    arrive(wire, b"\r\n")
+    wire.advance(10.1)
+    await settle()
+    wire.advance(0.3)
+    await until(lambda: not wire.reaper.connections, "the close")
+
+
+@in_loop
 async def test_the_end_of_input_right_behind_a_request() -> None:
     wire = Wire(hello, eager=True)
     arrive(wire, GET % b"/")

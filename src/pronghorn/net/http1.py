@@ -437,7 +437,8 @@ class Http1(Protocol):
     def on_deadline(self, now: float) -> None:
         exchange = self._exchange
         if self._pump_scheduled:
-            return  # what has come is looked at first, and sets another
+            self._connection.deadline = now  # first what has come; where it changes nothing, this again
+            return
         if self._reading == _HEAD:
             if not self._parser.is_between_messages():
                 self.refuse(ProtocolError(408, "Request head is not complete in time"))
