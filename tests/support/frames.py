@@ -23,7 +23,9 @@ ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
 
 def mask(payload: bytes, key: bytes = KEY) -> bytes:
-    return bytes(byte ^ key[i & 3] for i, byte in enumerate(payload))
+    size = len(payload)
+    stretched = (key * (size // 4 + 1))[:size]
+    return (int.from_bytes(payload, "big") ^ int.from_bytes(stretched, "big")).to_bytes(size, "big")
 
 
 def sent(opcode: int, payload: bytes = b"", fin: bool = True, rsv: int = 0, key: bytes = KEY) -> bytes:

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 from pronghorn.wire import ws_writer
 from pronghorn.wire.ws_frames import Event, FrameParser, State
-from pronghorn.wire.ws_masking import unmask
 from pronghorn.wire.ws_vocabulary import CloseCode, FrameError, is_close_code
-from tests.support.frames import BINARY, CLOSE, CONT, KEY, PING, PONG, TEXT, mask, sent
+from tests.support.frames import BINARY, CLOSE, CONT, KEY, PING, PONG, TEXT, sent
 from tests.wire.ws_frames import MAX_SIZE, each_way, events, pull
 
 GOOD = {
@@ -295,28 +294,6 @@ def test_invalid_text_fails_with_its_first_byte(data, cut, whole):
     found: list = []
     pull(parser, found)
     assert found == [("error", 1007) if expected is None else ("text", expected)]
-
-
-# Unmasking.
-
-
-@pytest.mark.parametrize("size", [*range(40), 63, 64, 65, 1000])
-def test_unmask(size):
-    original = random.Random(size).randbytes(size + 7)
-    for start in range(4):
-        data = bytearray(original)
-        assert unmask(data, start, start + size, int.from_bytes(KEY, "big")) is None
-        end = start + size
-        assert bytes(data) == original[:start] + mask(original[start:end]) + original[end:]
-
-
-def test_unmask_stays_inside():
-    for start, end in ((-1, 2), (0, 5), (2, 1 << 40)):
-        with pytest.raises(ValueError, match="outside"):
-            unmask(bytearray(4), start, end, 1)
-    data = bytearray(b"abcd")
-    unmask(data, 3, 1, 1)
-    assert data == b"abcd"
 
 
 @given(st.binary(max_size=300), st.binary(min_size=4, max_size=4), st.lists(st.integers(0, 300), max_size=4))

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pronghorn.wire import ws_frames, ws_masking
+from tests.support.frames import BINARY, CONT, TEXT, sent
 from tests.wire.ws_frames import MAX_SIZE, client_frames, events
 
 streams = st.one_of(
@@ -32,6 +33,33 @@ def test_any_split_gives_the_same_events(data, cuts):
 @settings(max_examples=50, deadline=None)
 def test_one_byte_at_a_time_gives_the_same_events(data):
     assert events(*(data[i : i + 1] for i in range(len(data)))) == events(data)
+
+
+#: Room of its own is for frames from 64 KiB on; the texts are right, wrong somewhere, or wrong at their end.
+LARGE = 150_000
+large_payloads = st.builds(
+    lambda part, size, end: (part * (size // max(len(part), 1)))[:size] + end,
+    st.one_of(st.binary(min_size=1, max_size=5), st.text(min_size=1, max_size=5).map(str.encode), st.just(b"ascii")),
+    st.sampled_from([65_530, 65_535, 65_536, 65_537, 80_000, LARGE]),
+    st.sampled_from([b"", b"", b"x", b"\xe2\x82"]),
+)
+large_frames = st.builds(
+    sent, st.sampled_from([CONT, TEXT, TEXT, BINARY]), large_payloads, st.sampled_from([True, True, False])
+)
+large_streams = st.lists(st.one_of(client_frames, large_frames, large_frames), max_size=5).map(b"".join)
+
+
+@st.composite
+def cut_streams(draw):
+    data = draw(large_streams)
+    cuts = draw(st.lists(st.integers(0, len(data)), max_size=6))
+    return [data[a:b] for a, b in itertools.pairwise(sorted({0, len(data), *cuts}))]
+
+
+@given(cut_streams())
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_any_split_of_large_frames_gives_the_same_events(pieces):
+    assert events(*pieces, max_size=LARGE) == events(b"".join(pieces), max_size=LARGE)
 
 
 def interpreted(compiled):
@@ -63,6 +91,13 @@ INTERPRETED = other_build()
 @settings(deadline=None)
 def test_both_builds_give_the_same_events(data, cut):
     assert events(data[:cut], data[cut:], make=INTERPRETED.FrameParser) == events(data[:cut], data[cut:])
+
+
+@pytest.mark.skipif(INTERPRETED is None, reason="this is not the compiled build")
+@given(cut_streams())
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_both_builds_read_large_frames_the_same(pieces):
+    assert events(*pieces, max_size=LARGE, make=INTERPRETED.FrameParser) == events(*pieces, max_size=LARGE)
 
 
 def by_websockets(data: bytes) -> list:

@@ -1,6 +1,6 @@
 cimport cython
 
-from pronghorn.wire.ws_masking cimport unmask, unmasked
+from pronghorn.wire.ws_masking cimport room, turned, unmask, unmask_into, unmasked
 
 # State, of which _begin_frame(), _end_frame() and _end() are the only writers:
 #
@@ -8,15 +8,16 @@ from pronghorn.wire.ws_masking cimport unmask, unmasked
 #      │          │     └─ CLOSE ──► CLOSED: what follows is dropped (RFC 6455 section 1.4)
 #      └──────────┴──► FAILED, once a FrameError was raised
 #
-# Memory: _buffer holds what is not parsed yet, at most one incomplete frame once next() said NEED_DATA; _message holds
-# the frames before it of the same message, inflated.
+# Memory: _buffer holds what is not parsed yet, at most one incomplete frame once next() said NEED_DATA; _room the
+# payload of a large frame instead, once an eighth of that has come; _message the frames before it of the same message,
+# inflated.
 
 cdef int _NEED_DATA, _MESSAGE, _GOT_PING, _GOT_PONG, _GOT_CLOSE
 cdef int _CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG
 cdef int _HEADER, _PAYLOAD, _CLOSED, _FAILED
 cdef int _PROTOCOL_ERROR, _NO_STATUS, _INVALID_DATA, _MESSAGE_TOO_BIG
 cdef int _FIN, _RSV, _RSV1, _RSV2_3, _OPCODE, _MASKED, _LENGTH, _LENGTH_16, _LENGTH_64
-cdef Py_ssize_t _DEFLATE_SLACK
+cdef Py_ssize_t _DEFLATE_SLACK, _LARGE, _MOST_AHEAD
 
 
 @cython.final
@@ -27,12 +28,16 @@ cdef class FrameParser:
     cdef bytearray _buffer
     cdef Py_ssize_t _position
     cdef int _state
-    # the frame in hand: its payload starts at _position, of which _seen bytes are unmasked and, if text, valid
+    # the frame in hand: its payload starts at _position, of which _seen bytes are unmasked and, if text, valid;
     cdef int _opcode
     cdef bint _fin
     cdef long long _length
     cdef long long _seen
     cdef unsigned int _key
+    # or it is in room of its own, _filled bytes of it, unmasked; those from _seen on are _plain if they are ASCII
+    cdef object _room
+    cdef Py_ssize_t _filled
+    cdef bint _plain
     # the message in hand: TEXT, BINARY or 0 for none; its frames so far; the start of a character cut at their end
     cdef int _kind
     cdef bint _compressed
@@ -49,6 +54,7 @@ cdef class FrameParser:
     cdef readonly str close_reason
 
     cpdef Py_ssize_t buffered(self)
+    @cython.locals(end="Py_ssize_t")
     cpdef feed(self, data)
     @cython.locals(have="Py_ssize_t", event=int)
     cpdef int next(self) except -1
@@ -63,15 +69,21 @@ cdef class FrameParser:
         key="unsigned int", payload=bytes,
     )
     cdef bint _take_whole(self, data) except -1
+    @cython.locals(buf="const unsigned char*", came="Py_ssize_t", end="Py_ssize_t", k="Py_ssize_t", length="long long")
+    cdef bint _take_front(self, bytes data) except -1
+    cdef _make_room(self, came)
+    @cython.locals(end="Py_ssize_t")
+    cdef Py_ssize_t _fill(self, data, Py_ssize_t start) except -1
     @cython.locals(opcode=int)
     cdef _check_first_bytes(self, int first, int second)
     @cython.locals(most="long long")
     cdef _check_size(self, long long length, int first)
     cdef int _begin_frame(self, int first, long long length) except -1
-    @cython.locals(buf="const unsigned char*", start="Py_ssize_t", end="Py_ssize_t", turn=int)
+    @cython.locals(buf="const unsigned char*", start="Py_ssize_t", end="Py_ssize_t", seen="Py_ssize_t", is_text=bint)
     cdef _look_ahead(self, Py_ssize_t have)
     @cython.locals(buf="const unsigned char*", start="Py_ssize_t", end="Py_ssize_t")
     cdef int _end_frame(self) except -1
+    cdef int _end_large(self) except -1
     @cython.locals(code=int)
     cdef int _read_control(self, bytes payload) except -1
     cdef int _join(self, bytes payload) except -1

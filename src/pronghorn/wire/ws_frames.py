@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from codecs import utf_8_decode
 from enum import IntEnum
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from pronghorn.wire.ws_masking import unmask, unmasked
+from pronghorn.wire.ws_masking import room, turned, unmask, unmask_into, unmasked
 from pronghorn.wire.ws_vocabulary import (
     FIN,
     LENGTH_16,
@@ -78,6 +78,11 @@ _MASKED, _LENGTH, _LENGTH_16, _LENGTH_64 = MASKED, 0x7F, LENGTH_16, LENGTH_64
 #: What deflate may take beyond what it inflates to: fixed codes cost at most an eighth, and blocks this.
 _DEFLATE_SLACK = 1024
 
+#: From this length on, the least that a header of eight bytes of length may tell, a frame gets room of its own.
+_LARGE = 0x10000
+#: What a header announces need never come: room is made for at most so many times what has.
+_MOST_AHEAD = 8
+
 
 class FrameParser:
     """Parses what one client sends after the handshake.
@@ -99,6 +104,9 @@ class FrameParser:
         self._length = 0
         self._seen = 0
         self._key = 0
+        self._room: Any = None
+        self._filled = 0
+        self._plain = True
         self._kind = 0
         self._compressed = False
         self._deflated_size = 0
@@ -121,12 +129,18 @@ class FrameParser:
 
         After NEED_DATA they all belong to an incomplete message, which only more data can complete.
         """
-        return len(self._buffer) - self._position + len(self._message)
+        return len(self._buffer) - self._position + self._filled + len(self._message)
 
     def feed(self, data: bytes) -> None:
         """Append what the client sent. After a CLOSE or an error it is dropped."""
         if self._state >= _CLOSED or self._take_whole(data):
             return
+        if self._room is not None:
+            data = bytes(data)
+            end = self._fill(data, 0)
+            if end == len(data):
+                return
+            data = data[end:]
         # Dropping the consumed front only once it is half of all keeps the total cost linear in what is fed.
         if self._position and self._position * 2 >= len(self._buffer):
             del self._buffer[: self._position]
@@ -143,7 +157,7 @@ class FrameParser:
         if self._state >= _CLOSED:
             return self._stay_ended()
         while self._state == _PAYLOAD or self._read_header():
-            have = len(self._buffer) - self._position
+            have = len(self._buffer) - self._position if self._room is None else self._filled
             if have < self._length:
                 self._look_ahead(have)
                 return _NEED_DATA
@@ -169,8 +183,10 @@ class FrameParser:
         start = 6
         length = buf[1] & _LENGTH
         if length >= _LENGTH_16:
+            if length == _LENGTH_64:
+                return self._take_front(data)
             start = 8
-            length = buf[2] << 8 | buf[3] if length == _LENGTH_16 else 0
+            length = buf[2] << 8 | buf[3]
             if length < _LENGTH_16:
                 return False
         if size - start != length or (self._max_size and length > self._max_size):
@@ -189,6 +205,43 @@ class FrameParser:
             self.data = payload
         self._ready = True
         return True
+
+    def _take_front(self, data: bytes) -> bool:
+        """Take ``data`` where it is the front of a large message, so that all of that is buffered nowhere."""
+        came = len(data) - 14
+        buf = data
+        if came <= 0 or buf[2] & 0x80:
+            return False
+        length = 0
+        for k in range(2, 10):
+            length = length << 8 | buf[k]
+        if length < _LARGE or length > came * _MOST_AHEAD or (self._max_size and length > self._max_size):
+            return False
+        self._key = buf[10] << 24 | buf[11] << 16 | buf[12] << 8 | buf[13]
+        self._begin_frame(buf[0], length)
+        self._make_room(b"")
+        end = self._fill(data, 14)
+        if end < len(data):
+            self._buffer += data[end:]
+        return True
+
+    def _make_room(self, came: bytes | bytearray) -> None:
+        """Have the payload of the frame in hand, of which ``came`` is unmasked, in room of its own, not the buffer."""
+        self._room = room(self._length)
+        self._filled = len(came)
+        self._plain = True
+        unmask_into(self._room, 0, came, 0, len(came), 0)
+        self._buffer.clear()
+        self._position = 0
+
+    def _fill(self, data: bytes | bytearray, start: int) -> int:
+        """Unmask what ``data`` has from ``start`` on of the frame in hand to its room; return where that ends."""
+        end = min(len(data), start + self._length - self._filled)
+        if not unmask_into(self._room, self._filled, data, start, end, self._key):
+            self._plain = False
+        self._key = turned(self._key, end - start)
+        self._filled += end - start
+        return end
 
     def _read_header(self) -> bool:
         have = len(self._buffer) - self._position
@@ -279,23 +332,33 @@ class FrameParser:
         """Unmask what came so far of a frame; validate text, so that it fails before its frame ends."""
         if have == self._seen or self._opcode >= _CLOSE:
             return
-        buf = self._buffer
-        start = self._position + self._seen
+        seen = self._seen
+        self._seen = have
+        is_text = self._kind == _TEXT and not self._compressed
+        if self._room is not None:
+            if is_text and (self._carry or not self._plain):
+                buf = self._room
+                self._validate(buf[seen:have])
+            self._plain = True
+            return
+        start = self._position + seen
         end = self._position + have
         unmask(self._buffer, start, end, self._key)
-        turn = 8 * ((have - self._seen) & 3)
-        if turn:
-            self._key = (self._key << turn | self._key >> (32 - turn)) & 0xFFFFFFFF
-        self._seen = have
-        if self._kind == _TEXT and not self._compressed:
+        self._key = turned(self._key, have - seen)
+        if is_text:
+            buf = self._buffer
             self._validate(buf[start:end])
+        if self._length >= _LARGE and self._length <= have * _MOST_AHEAD:
+            self._make_room(self._buffer[self._position : end])
 
     def _end_frame(self) -> int:
+        self._state = _HEADER
+        if self._room is not None:
+            return self._end_large()
         start = self._position
         end = start + self._length
         unmask(self._buffer, start + self._seen, end, self._key)
         self._position = end
-        self._state = _HEADER
         buf = self._buffer
         if self._opcode >= _CLOSE:
             return self._read_control(b"" + buf[start:end])
@@ -309,6 +372,15 @@ class FrameParser:
         else:
             # Compiled, the slice is bytes already, which b"" + returns as it is; bytes() would cost 0.1 µs.
             self.data = b"" + buf[start:end]
+        return self._end_message()
+
+    def _end_large(self) -> int:
+        payload = self._room
+        self._room = None
+        self._filled = 0
+        if not self._fin or self._compressed or self._opcode == _CONTINUATION:
+            return self._join(payload)
+        self._deliver(payload)
         return self._end_message()
 
     def _read_control(self, payload: bytes) -> int:
@@ -403,5 +475,7 @@ class FrameParser:
         self._state = state
         self._position = 0
         self._buffer = bytearray()
+        self._room = None
+        self._filled = 0
         self._message = bytearray()
         self._inflater = None

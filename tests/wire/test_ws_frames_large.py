@@ -1,0 +1,177 @@
+"""Large frames, which get room of their own: split everywhere that matters, bounded, and checked as they come."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import tracemalloc
+
+import pytest
+
+from pronghorn.wire.ws_frames import Event, FrameError, FrameParser
+from tests.support.frames import BINARY, CONT, PING, TEXT, sent
+from tests.wire.ws_frames import events
+
+SIZE = 100_000
+BYTES = random.Random(1).randbytes(SIZE)
+ASCII = bytes(97 + i % 23 for i in range(SIZE))
+WIDE = ("aé€😀" * SIZE).encode()[:SIZE]
+HEADER = 14
+RSV1 = 4
+
+
+def split(data: bytes, *places: int) -> list[bytes]:
+    return [data[a:b] for a, b in itertools.pairwise((0, *places, len(data)))]
+
+
+def parts(data: bytes, size: int) -> list[bytes]:
+    return [data[i : i + size] for i in range(0, len(data), size)]
+
+
+#: About the header, the eighth from which on there is room, what is no multiple of the key, and the end.
+PLACES = (1, 2, 9, 10, 13, 14, 15, 17, 1000, 12_500, 12_513, 12_514, 12_515, 12_517, 50_001, SIZE + 10, SIZE + 13)
+
+
+@pytest.mark.parametrize(
+    ("opcode", "payload"), [(BINARY, BYTES), (TEXT, ASCII), (TEXT, WIDE)], ids=["binary", "ascii", "wide"]
+)
+def test_a_large_message_split_in_two_and_three(opcode, payload):
+    data = sent(opcode, payload)
+    behind = sent(PING, b"?")
+    expected = [("binary", payload) if opcode == BINARY else ("text", payload.decode()), ("ping", b"?")]
+    for place in PLACES:
+        assert events(*split(data, place), behind, max_size=SIZE) == expected, place
+        assert events(*split(data + behind, place), max_size=SIZE) == expected, place
+        assert events(behind, *split(data, place), max_size=SIZE) == [expected[1], expected[0]], place
+    for places in itertools.combinations(PLACES, 2):
+        assert events(*split(data + behind, *places), max_size=0) == expected, places
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000, 16_383, 65_537])
+def test_large_messages_in_many_pieces(size):
+    data = sent(BINARY, BYTES) + sent(TEXT, WIDE) + sent(BINARY, BYTES[::-1]) + sent(TEXT, ASCII)
+    expected = [("binary", BYTES), ("text", WIDE.decode()), ("binary", BYTES[::-1]), ("text", ASCII.decode())]
+    assert events(*parts(data, size), max_size=SIZE) == expected
+
+
+def test_what_was_delivered_stays_as_it_was():
+    """The room of one message is not that of the next."""
+    parser = FrameParser()
+    found = []
+    for payload in (BYTES, BYTES[::-1], BYTES):
+        for piece in parts(sent(BINARY, payload), 30_000):
+            parser.feed(piece)
+            if parser.next() == Event.MESSAGE:
+                assert type(parser.data) is bytes
+                found.append(parser.data)
+    assert found == [BYTES, BYTES[::-1], BYTES]
+
+
+def test_fragments_with_a_ping_between():
+    data = (
+        sent(TEXT, WIDE[:70_001], fin=False)
+        + sent(PING, b"1")
+        + sent(CONT, WIDE[70_001:70_002], fin=False)
+        + sent(CONT, WIDE[70_002:] + WIDE)
+        + sent(BINARY, BYTES[:66_000], fin=False)
+        + sent(CONT)
+    )
+    expected = [("ping", b"1"), ("text", (WIDE + WIDE).decode()), ("binary", BYTES[:66_000])]
+    assert events(data, max_size=2 * SIZE) == expected
+    for size in (999, 20_001, 70_015):
+        assert events(*parts(data, size), max_size=2 * SIZE) == expected, size
+    assert events(*parts(data, 30_000), max_size=2 * SIZE - 1) == [("ping", b"1"), ("error", 1009)]
+
+
+class Passing:
+    """An inflater that changes nothing."""
+
+    def inflate(self, payload, fin, most):
+        return bytes(payload)
+
+
+def test_compressed_frames_pass_through_the_inflater():
+    data = sent(TEXT, WIDE, rsv=RSV1) + sent(BINARY, BYTES, fin=False, rsv=RSV1) + sent(CONT, BYTES)
+    expected = [("text", WIDE.decode()), ("binary", BYTES + BYTES)]
+    for size in (1000, 20_001, len(data)):
+        found = events(*parts(data, size), max_size=2 * SIZE, make=lambda most: FrameParser(most, Passing()))
+        assert found == expected, size
+
+
+def test_a_frame_over_the_limit_is_refused_at_its_header():
+    for place in (HEADER, 20_000):
+        assert events(sent(BINARY, BYTES)[:place], max_size=SIZE - 1) == [("error", 1009)]
+
+
+@pytest.mark.parametrize("length", [0, 1, 0xFFFF, 1 << 63, (1 << 64) - 1])
+def test_a_wrong_length_is_refused_whatever_came_with_it(length):
+    """Not in its shortest form, or of 2^63 and more."""
+    data = b"\x82\xff" + length.to_bytes(8, "big") + bytes(4) + bytes(70_000)
+    assert events(data, max_size=0) == [("error", 1002)]
+
+
+@pytest.mark.parametrize("bad", [b"\xff", b"\xe2\x82a", b"\xed\xa0\x80", b"\xf4\x90\x80\x80"])
+@pytest.mark.parametrize("at", [0, 12_498, 50_000, 99_990])
+def test_invalid_text_fails_while_its_frame_is_on_its_way(bad, at):
+    """In one piece, and cut within the bad bytes, so that the next piece alone is right."""
+    data = sent(TEXT, ASCII[:at] + bad + ASCII[at + len(bad) :])
+    end = HEADER + at + len(bad)
+    for places in ((), (at // 2 + 1,), (end - 1,), (HEADER + at,), (HEADER + at // 2, end - 1)):
+        parser = FrameParser(SIZE)
+        with pytest.raises(FrameError) as caught:  # noqa: PT012 - the last piece it is
+            for piece in split(data[:end], *places):
+                parser.feed(piece)
+                assert parser.next() == Event.NEED_DATA
+        assert caught.value.code == 1007
+        assert parser.buffered() == 0
+
+
+def test_what_has_come_counts_as_buffered():
+    parser = FrameParser(SIZE)
+    data = sent(BINARY, BYTES)
+    for piece in parts(data[:-1], 9_999):
+        parser.feed(piece)
+        parser.next()
+    assert parser.buffered() == SIZE - 1
+    parser.feed(data[-1:] + b"\x89")
+    assert parser.buffered() == SIZE + 1
+    assert parser.next() == Event.MESSAGE
+    assert parser.buffered() == 1
+
+
+@pytest.mark.parametrize("kind", [bytearray, memoryview])
+def test_any_buffer_can_be_fed_and_is_copied(kind):
+    source = bytearray(sent(BINARY, BYTES))
+    parser = FrameParser()
+    parser.feed(kind(source)[:40_000])
+    assert parser.next() == Event.NEED_DATA
+    parser.feed(kind(source)[40_000:])
+    source[:] = bytes(len(source))
+    assert parser.next() == Event.MESSAGE
+    assert parser.data == BYTES
+
+
+def peak_of(*pieces: bytes) -> int:
+    """The most bytes that a parser which is asked after each piece has held."""
+    tracemalloc.start()
+    parser = FrameParser(1 << 26)
+    for piece in pieces:
+        parser.feed(piece)
+        assert parser.next() == Event.NEED_DATA
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+def test_what_is_announced_takes_no_memory():
+    """Neither a header alone nor a first piece makes the parser hold what may never come."""
+    announced = sent(BINARY, bytes(1 << 24))
+    assert peak_of(announced[:HEADER]) < 10_000
+    for came in (1000, 100_000, 1 << 20, 1 << 21, 1 << 22):
+        assert peak_of(announced[:came]) < 10 * came + 10_000, came
+        assert peak_of(*parts(announced[:came], 4096)) < 10 * came + 10_000, came
+
+
+def test_a_byte_at_a_time_takes_no_object_each():
+    data = sent(TEXT, ASCII * 2)
+    assert peak_of(*parts(data[:-1], 1)) < 2 * len(data)
