@@ -250,3 +250,16 @@ async def test_a_peer_that_catches_up_and_then_stays_is_still_watched(state: Sta
     await settle()
     assert bench.transport.lost
     assert bench.reaper.connections == set()
+
+
+@pytest.mark.parametrize("state", [State.LINGERING, State.CLOSED])
+@in_loop
+async def test_a_peer_that_reads_nothing_of_what_came_before_the_end(state: State) -> None:
+    bench = Bench()
+    bench.block(200_000)
+    INTO[state](bench)
+    for _ in range(3):
+        bench.advance(WRITE + 0.1)
+    await settle()
+    assert bench.transport.lost
+    assert bench.reaper.connections == set()

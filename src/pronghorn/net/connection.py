@@ -332,7 +332,7 @@ class Connection(TurnTaker):
         self._stop_transfer()
         if self._state < _CLOSED and self._transport is not None:
             self._state = _CLOSED
-            if self.writable:
+            if self.writable or not self.deadline:
                 self._watch_writing()
             self._transport.close()
             if self.writable and self.is_tls():
