@@ -9,13 +9,16 @@ import ssl
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 
 from tests.support.certificates import Certificates
+from tests.support.frames import BINARY, received, sent
 from tests.support.raw import RawClient, request_bytes
 from tests.support.server import GunicornServer
 from tests.support.wait import wait_until
+from tests.support.websocket import handshake
 
 Serve = Callable[..., GunicornServer]
 
@@ -42,6 +45,7 @@ async def app(scope, receive, send):
     await send({{"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]}})
     await send({{"type": "http.response.body", "body": body}})
 """
+loops = pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 versions = pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 
 
@@ -82,12 +86,68 @@ def test_only_what_is_served_is_offered(serve: Serve, certificates: Certificates
         assert client.request("GET", "/").status == 200
 
 
+@loops
 @versions
-def test_a_refused_upload_gets_its_answer(serve: Serve, certificates: Certificates, version: ssl.TLSVersion) -> None:
-    server = serve(source=SOURCE, environment={"PRONGHORN_MAX_BODY_SIZE": "1000"}, **certificates.settings)
+def test_an_upload_that_is_not_wanted_gets_its_answer(
+    serve: Serve, certificates: Certificates, version: ssl.TLSVersion, loop: str
+) -> None:
+    """Also a client that sends all before it reads anything."""
+    environment = {"PRONGHORN_LOOP": loop, "PRONGHORN_MAX_BODY_SIZE": str(SIZE)}
+    server = serve(source=SOURCE, environment=environment, **certificates.settings)
+    content = b"y" * SIZE
+    chunked = b"POST /upload HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n"
+    for request, status, size in (
+        (request_bytes("POST", "/upload", body=content + b"y"), 413, 0),
+        (chunked + b"%x\r\n" % (SIZE + 1) + content + b"y", 413, 0),
+        (chunked + b"size\r\n" + content, 400, 0),
+        (request_bytes("POST", "/early", body=content), 200, 1),
+        (request_bytes("POST", "/large", body=content), 200, SIZE),
+    ):
+        with connect(server, certificates, version) as client:
+            client.send(request)
+            response = client.read_response()
+            assert response.status == status
+            assert response.header("connection") == "close"
+            assert len(response.body) == size or status != 200
+
+
+@loops
+@versions
+def test_an_upload_that_is_late_gets_its_answer(
+    serve: Serve, certificates: Certificates, version: ssl.TLSVersion, loop: str
+) -> None:
+    """It goes on when the 408 is already on its way."""
+    environment = {"PRONGHORN_LOOP": loop, "PRONGHORN_BODY_TIMEOUT": "1"}
+    server = serve(source=SOURCE, environment=environment, **certificates.settings)
     with connect(server, certificates, version) as client:
-        client.send(request_bytes("POST", "/upload", body=b"y" * 1_000_000))
+        client.send(request_bytes("POST", "/upload", body=b"y" * SIZE)[:-SIZE])
+        server.wait_log("Request content is not complete in time")
+        client.send(b"y" * SIZE)
+        assert client.read_response().status == 408
+        client.assert_closed()
+
+
+@loops
+def test_a_slow_upload_gets_its_answer(serve: Serve, certificates: Certificates, loop: str) -> None:
+    """For longer than an answer to close_notify would be waited for."""
+    environment = {"PRONGHORN_LOOP": loop, "PRONGHORN_MAX_BODY_SIZE": "1000"}
+    server = serve(source=SOURCE, environment=environment, **certificates.settings)
+    with connect(server, certificates) as client:
+        client.send_slowly(request_bytes("POST", "/upload", body=b"y" * 60_000), 5000, pause=0.1)
         assert client.read_response().status == 413
+        client.assert_closed()
+
+
+@loops
+def test_a_websocket_message_that_is_not_wanted_gets_its_answer(
+    serve: Serve, certificates: Certificates, loop: str
+) -> None:
+    environment = {"PRONGHORN_LOOP": loop, "PRONGHORN_WEBSOCKET_MAX_MESSAGE_SIZE": "1000"}
+    server = serve("tests.e2e.apps.sockets:app", environment=environment, **certificates.settings)
+    with connect(server, certificates) as client:
+        assert handshake(client, "/echo").status == 101
+        client.send(sent(BINARY, bytes(SIZE // 4)))
+        assert received(client.read_until_closed()) == [("close", 1009, ANY)]
 
 
 def test_a_pooled_connection_does_not_hold_up_the_end(serve: Serve, certificates: Certificates) -> None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
-from pronghorn.net.connection import LINGER, State
+from pronghorn.net.connection import FAREWELL, LINGER, State
 from tests.asgi.doubles import in_loop, settle, until
 from tests.net.bench import WRITE, Bench, end_by
 
 # -- the end --------------------------------------------------------------------------------------------------------
 
 
+TLS = {"ssl_object": "tls"}
 #: Ways to be brought into each state.
 INTO: dict[State, Callable[[Bench], None]] = {
     State.SERVING: lambda bench: None,
@@ -156,7 +156,7 @@ async def test_a_peer_that_has_sent_something_is_not_idle(pair: tuple[socket.soc
 @in_loop
 async def test_tls_says_its_end_itself(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = pair
-    bench = Bench(extra={"socket": ours, "ssl_object": "tls"})
+    bench = Bench(extra={**TLS, "socket": ours})
     assert bench.connection.close_idle()
     assert bench.transport.calls == ["close"]
     with pytest.raises(BlockingIOError):
@@ -164,7 +164,6 @@ async def test_tls_says_its_end_itself(pair: tuple[socket.socket, socket.socket]
 
 
 # -- lingering ------------------------------------------------------------------------------------------------------
-
 
 @in_loop
 async def test_linger_reads_and_drops_until_the_peer_has_said_its_last() -> None:
@@ -193,13 +192,83 @@ async def test_linger_has_an_end() -> None:
     await until(lambda: not bench.reaper.connections)
 
 
-@pytest.mark.parametrize(("extra", "half"), [({}, False), ({"ssl_object": "tls"}, True)], ids=["no half-close", "TLS"])
 @in_loop
-async def test_linger_where_there_is_no_half_close(extra: dict[str, Any], half: bool) -> None:
-    bench = Bench(extra=extra, can_half_close=half)
+async def test_linger_where_there_is_no_half_close() -> None:
+    bench = Bench(can_half_close=False)
     bench.connection.linger()
     assert bench.transport.calls == ["close"]
     assert bench.connection.state is State.CLOSED
+
+
+@in_loop
+async def test_under_tls_the_end_waits_for_a_pause_of_the_peer() -> None:
+    """What came after close_notify would have asyncio reset the connection."""
+    bench = Bench(extra=TLS)
+    bench.connection.write([b"413"])
+    bench.connection.pause_reading()
+    bench.connection.linger()
+    assert bench.connection.state is State.LINGERING
+    assert bench.transport.reading
+    for _ in range(2):
+        bench.advance(FAREWELL - 0.1)
+        bench.transport.arrive(b"x" * 10_000)
+        assert not bench.transport.closing
+    bench.advance(FAREWELL + 0.1)
+    assert bench.transport.calls[-1] == "close"
+    await until(lambda: not bench.reaper.connections)
+    assert bench.told == ["lost"]
+
+
+@in_loop
+async def test_under_tls_a_peer_that_does_not_pause_has_its_time_as_well() -> None:
+    bench = Bench(extra=TLS)
+    bench.connection.linger()
+    for _ in range(7):
+        bench.advance(LINGER / 8)
+        bench.transport.arrive(b"x" * 10_000)
+        assert not bench.transport.closing
+    bench.advance(LINGER / 8)
+    assert bench.transport.calls == ["close"]
+    assert bench.connection.state is State.CLOSED
+
+
+@in_loop
+async def test_under_tls_a_peer_that_leaves_is_not_waited_for() -> None:
+    bench = Bench(extra=TLS)
+    bench.connection.linger()
+    bench.transport.arrive(b"")
+    await until(lambda: not bench.reaper.connections)
+    assert bench.told == ["lost"]
+
+
+@in_loop
+async def test_under_tls_it_is_no_pause_while_our_last_words_are_on_their_way() -> None:
+    bench = Bench(extra=TLS)
+    bench.transport.peer_reads = False
+    bench.connection.write([b"x" * 50_000])
+    bench.connection.linger()
+    bench.advance(FAREWELL + 0.1)
+    assert not bench.transport.closing
+    bench.advance(LINGER)
+    assert bench.transport.calls == ["close"]
+    assert not bench.transport.lost, "there is more time for that"
+    bench.transport.take()
+    await until(lambda: not bench.reaper.connections)
+    assert len(bench.transport.received) == 50_000
+
+
+@pytest.mark.parametrize("unread", [False, True])
+@in_loop
+async def test_under_tls_who_need_not_be_sending_is_not_kept_waiting(
+    pair: tuple[socket.socket, socket.socket], unread: bool
+) -> None:
+    ours, theirs = pair
+    bench = Bench(extra={**TLS, "socket": ours})
+    if unread:
+        theirs.send(b"GET")
+    bench.connection.linger(False)
+    assert bench.connection.state is (State.LINGERING if unread else State.CLOSED)
+    assert bench.transport.calls == ([] if unread else ["close"])
 
 
 @in_loop
@@ -252,10 +321,11 @@ async def test_a_peer_that_catches_up_and_then_stays_is_still_watched(state: Sta
     assert bench.reaper.connections == set()
 
 
+@pytest.mark.parametrize("extra", [{}, TLS], ids=["plain", "TLS"])
 @pytest.mark.parametrize("state", [State.LINGERING, State.CLOSED])
 @in_loop
-async def test_a_peer_that_reads_nothing_of_what_came_before_the_end(state: State) -> None:
-    bench = Bench()
+async def test_a_peer_that_reads_nothing_of_what_came_before_the_end(state: State, extra: dict[str, str]) -> None:
+    bench = Bench(extra=extra)
     bench.block(200_000)
     INTO[state](bench)
     for _ in range(3):

@@ -43,7 +43,8 @@ cdef class WebSocketExchange(Inbox):
     cdef object _deflater
     cdef Py_ssize_t _held
     cdef bint _peer_ended
-    # how it is to end once the application has had the messages before: code, reason, our frame
+    # how it is to end once the application has had the messages before: code, reason, our frame,
+    # and whether the peer has ended as well
     cdef tuple _verdict
     # keep-alive: the unanswered ping, when it was sent, and whether anything came since
     cdef bytes _ping
@@ -77,9 +78,9 @@ cdef class WebSocketExchange(Inbox):
     cdef _take_pong(self, bytes data)
     cdef _take_close(self, int code, str reason)
     cdef _refuse_frame(self, error)
-    cdef _close_with(self, int code, str reason, bytes frame)
+    cdef _close_with(self, int code, str reason, bytes frame, bint ended)
     @cython.locals(state=int)
-    cdef _end_with(self, int code, str reason, bytes frame)
+    cdef _end_with(self, int code, str reason, bytes frame, bint ended)
     cdef _send_close(self, int code, str reason)
     cdef _await_peer(self)
     cdef _put_disconnect(self, int code, str reason)

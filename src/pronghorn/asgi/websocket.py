@@ -122,7 +122,7 @@ class WebSocketExchange(Inbox):
         self._deflater: Any = None
         self._held = 0
         self._peer_ended = False
-        self._verdict: tuple[int, str, bytes] | None = None
+        self._verdict: tuple[int, str, bytes, bool] | None = None
         self._heard = False
         self._ping = b""
         self._pinged = 0.0
@@ -383,46 +383,48 @@ class WebSocketExchange(Inbox):
         if self._state != _CLOSING:
             self.close_code = code
         # The reason goes back too, for that is what a browser tells the page of its own close.
-        self._close_with(code, reason, ws_writer.close(None if code == CloseCode.NO_STATUS else code, reason))
+        self._close_with(code, reason, ws_writer.close(None if code == CloseCode.NO_STATUS else code, reason), True)
 
     def _refuse_frame(self, error: FrameError) -> None:
         self._context.log.info("%s closed with %d: %s", self.describe(), error.code, error.reason)
         if self._state != _CLOSING:
             self.close_code = error.code
-        self._close_with(error.code, error.reason, ws_writer.close(error.code, error.reason))
+        self._close_with(error.code, error.reason, ws_writer.close(error.code, error.reason), False)
 
-    def _close_with(self, code: int, reason: str, frame: bytes) -> None:
+    def _close_with(self, code: int, reason: str, frame: bytes, ended: bool) -> None:
         """End with the last frame, unless one was sent already or cannot be sent.
 
         Messages came before: the application may answer them. When it asks for more, or takes too long, this is it.
         """
         self._parser = None
         if self._state == _OPEN and self._queue:
-            self._verdict = code, reason, frame
+            self._verdict = code, reason, frame, ended
             self._await_peer()
         else:
-            self._end_with(code, reason, frame)
+            self._end_with(code, reason, frame, ended)
 
-    def _end_with(self, code: int, reason: str, frame: bytes) -> None:
+    def _end_with(self, code: int, reason: str, frame: bytes, ended: bool) -> None:
         state = self._state
         self._set_state(_CLOSED)
         self._put_disconnect(code, reason)
         if state != _CLOSED:
-            self.stream.send_data(frame if state == _OPEN else b"", True)
+            self.stream.send_data(frame if state == _OPEN else b"", ended)
+            if not ended:  # who broke the protocol may be in the middle of a message
+                self.stream.abort()
         self._observe_if_alone()
 
     def on_asked(self) -> None:
         verdict = self._verdict
         if verdict is not None:
             self._verdict = None
-            code, reason, frame = verdict
-            self._end_with(code, reason, frame)
+            code, reason, frame, ended = verdict
+            self._end_with(code, reason, frame, ended)
 
     def _send_close(self, code: int, reason: str) -> None:
         """Begin the closing handshake; end it where the peer has begun it, or failed."""
         self.close_code = int(code)
         if self._verdict is not None:
-            self._verdict = code, reason, ws_writer.close(code, reason)
+            self._verdict = code, reason, ws_writer.close(code, reason), self._verdict[3]
             self.on_asked()
             return
         self._set_state(_CLOSING)

@@ -8,8 +8,8 @@ from pronghorn.net.turn cimport Turn, TurnTaker
 #
 #   SERVING ──drain──► DRAINING
 #      └──────┬───────────┘
-#             ├──linger──► LINGERING ──eof, or time──► CLOSED     nothing is written any more, reads are dropped
-#             └──close, abort, lost────────────────────► CLOSED
+#             ├──linger──► LINGERING ──eof, time, under TLS a pause──► CLOSED     no more is written, reads are dropped
+#             └──close, abort, lost──────────────────────────────────► CLOSED
 
 cdef int _SERVING, _DRAINING, _LINGERING, _CLOSED
 cdef Py_ssize_t _MOST_JOINED
@@ -71,7 +71,8 @@ cdef class Connection(TurnTaker):
     cpdef Py_ssize_t unsent(self) except -1
     cpdef close(self)
     cpdef bint close_idle(self) except -1
-    cpdef linger(self)
+    cpdef linger(self, bint sending=*)
+    cdef _await_pause(self)
     cpdef abort(self)
     cpdef drain(self)
     cpdef bint has_unread(self) except -1

@@ -176,6 +176,8 @@ class Connection(TurnTaker):
         protocol = self._protocol  # held, for it may end the connection
         if self._state < _LINGERING:
             protocol.data_received(data)
+        elif self._state == _LINGERING and self._patience:
+            self._await_pause()
 
     def take_turn(self) -> None:
         protocol = self._protocol
@@ -380,12 +382,18 @@ class Connection(TurnTaker):
         self.close()
         return True
 
-    def linger(self) -> None:
-        """Close, but read and drop for a moment what the peer is still sending, lest it loses our last words."""
+    def linger(self, sending: bool = True) -> None:
+        """Close, but read and drop for a moment what the peer is still sending, lest it loses our last words.
+
+        ``sending``: it is in the middle of something, and not just free to send more.
+        """
         if self._state >= _LINGERING or self._transport is None:
             return
         self._stop_transfer()
-        if not self._transport.can_write_eof() or self.is_tls():
+        if self.is_tls():
+            self._linger_in_tls(sending)
+            return
+        if not self._transport.can_write_eof():
             self.close()
             return
         self._state = _LINGERING
@@ -393,6 +401,29 @@ class Connection(TurnTaker):
         self._transport.write_eof()
         self._left_to_write = self._transport.get_write_buffer_size()
         self.deadline = self.within(LINGER)
+
+    def _linger_in_tls(self, sending: bool) -> None:
+        """The loops cannot end one direction of TLS, and asyncio's resets a connection on which anything comes after
+        its close_notify. So the end waits for a pause of the peer, which can tell from the response that it is to end;
+        one that need not be sending is not kept waiting."""
+        if not sending and not self.has_unread():
+            self.close()
+            return
+        self._state = _LINGERING
+        self.resume_reading()
+        self._patience = self.within(LINGER)
+        self._await_pause()
+
+    def _await_pause(self) -> None:
+        pause = self.within(FAREWELL)
+        self.deadline = pause if pause < self._patience else self._patience
+
+    def _judge_pause(self, now: float) -> None:
+        """Nothing came for a moment, or the time is over; who lacks our last words yet may be about to go on."""
+        if now < self._patience and (self._unacknowledged() or self.has_unread()):
+            self._await_pause()
+        else:
+            self.close()
 
     def abort(self) -> None:
         """Close at once; what has not been sent is lost."""
@@ -411,6 +442,9 @@ class Connection(TurnTaker):
             return
         if self._state == _CLOSED and self.writable and self.is_tls():
             self._end_tls(now)
+            return
+        if self._state == _LINGERING and self._patience:
+            self._judge_pause(now)
             return
         unsent = self._transport.get_write_buffer_size()
         if self._state == _LINGERING and unsent:

@@ -256,7 +256,8 @@ class Http1(Protocol):
             self._connection.pause_reading()
 
     def end_tunnel(self) -> None:
-        """The exchange has written its last byte."""
+        """The exchange has written its last byte, and expects none."""
+        self._reading = _DONE
         self._writer.keep_alive = False
         self._writer.complete = True
         self._hang_up()
@@ -374,9 +375,10 @@ class Http1(Protocol):
         self._reading = _NOTHING
         self._request_deadline = 0.0
         self._flush()
+        sending = body_left or self._parser.buffered() > 0
         # Who did not ask for the end may have sent more.
-        if not self._peer_ended and (body_left or self._parser.buffered() or self._parser.request.keep_alive):
-            self._connection.linger()
+        if not self._peer_ended and (sending or self._parser.request.keep_alive):
+            self._connection.linger(sending)
         else:
             self._connection.close()
         if exchange is not None and body_left:
