@@ -176,7 +176,7 @@ class Wire:
     """One connection that serves ``app`` over HTTP/1, seen from the peer.
 
     ``attributes`` are the context's. Bytes go in by ``send`` and come out in ``received``; time passes by
-    ``advance``.
+    ``advance``. ``turn``: another's, to take turns together.
     """
 
     def __init__(
@@ -186,6 +186,7 @@ class Wire:
         eager: bool = False,
         extra: dict[str, Any] | None = None,
         rules: Rules | None = None,
+        turn: Turn | None = None,
         **attributes: Any,
     ) -> None:
         attributes.setdefault("rules", rules or Rules())
@@ -193,7 +194,7 @@ class Wire:
         self.context: Context = make_context(app, eager=eager, **attributes)
         loop = asyncio.get_running_loop()
         self.reaper = Reaper(loop, self.context)
-        self.turn = Turn(self.context)
+        self.turn = turn or Turn(self.context)
         self.connection = Connection(self.context, self.reaper, self.turn, Http1)
         self.transport = FakeTransport(loop, **(extra or {}))
         self.transport.protocol = self.connection

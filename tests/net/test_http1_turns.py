@@ -32,6 +32,25 @@ async def test_nothing_is_written_within_a_read() -> None:
 
 
 @in_loop
+async def test_nothing_is_written_before_all_are_answered() -> None:
+    """The writes of one turn follow each other, with no application in between."""
+    written: list[list[bytes]] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        written.append([wire.received for wire in wires])
+        await reply(send)
+
+    first = Wire(app, eager=True)
+    wires = [first, *(Wire(app, eager=True, turn=first.turn) for _ in range(2))]
+    for wire in wires:
+        arrive(wire, GET % b"/")
+    await asyncio.sleep(0)
+    assert written == [[b""] * 3] * 3
+    for wire in wires:
+        assert [one.status for one in wire.responses()] == [200]
+
+
+@in_loop
 async def test_pipelined_requests_are_answered_in_one_write() -> None:
     wire = Wire(hello, eager=True)
     for _ in range(4):

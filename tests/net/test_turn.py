@@ -8,22 +8,36 @@ from collections.abc import Callable
 
 import pytest
 
-from pronghorn.net.turn import Turn, TurnTaker
+from pronghorn.net.turn import MOST_HELD, Turn, TurnTaker
 from tests.asgi.doubles import RecordingLog, in_loop, make_context, settle
 
 
 class Taker(TurnTaker):
-    """Notes its turns in ``taken``, and does ``then`` in each."""
+    """Notes its turns in ``taken`` and their ends in ``ended``; does ``then`` in each, and ``at_end`` at its end."""
 
-    def __init__(self, name: str, taken: list[str], then: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self,
+        name: str,
+        taken: list[str],
+        then: Callable[[], object] = lambda: None,
+        *,
+        ended: list[str] | None = None,
+        at_end: Callable[[], object] = lambda: None,
+    ) -> None:
         self.name = name
         self.taken = taken
         self.then = then
+        self.ended: list[str] = [] if ended is None else ended
+        self.at_end = at_end
         self.aborted = False
 
     def take_turn(self) -> None:
         self.taken.append(self.name)
         self.then()
+
+    def end_turn(self) -> None:
+        self.ended.append(self.name)
+        self.at_end()
 
     def abort(self) -> None:
         self.aborted = True
@@ -49,6 +63,47 @@ async def test_all_take_theirs_in_one_turn_in_the_order_of_asking() -> None:
     assert taken == ["a", "b", "c"]
     await settle()
     assert taken == ["a", "b", "c"], "once"
+
+
+@in_loop
+async def test_turns_end_when_all_have_taken_theirs() -> None:
+    """At their ends connections write: the writes follow each other."""
+    turn, _ = new_turn()
+    happened: list[str] = []
+    for name in "abc":
+        turn.add(Taker(name, happened, ended=happened))
+    await asyncio.sleep(0)
+    assert happened == ["a", "b", "c"] * 2
+
+
+@in_loop
+async def test_no_end_waits_longer_than_for_the_application_that_runs() -> None:
+    """An answer is not held back by many slow applications, but by one."""
+    now = [0.0]
+
+    def pass_time(seconds: float) -> Callable[[], None]:
+        return lambda: now.__setitem__(0, now[0] + seconds)
+
+    turn = Turn(make_context(lambda *_: None), lambda: now[0])
+    happened: list[str] = []
+    for name, seconds in (("a", 0.8), ("b", 0.8), ("c", 50.0), ("d", 0.1), ("e", 0.1)):
+        turn.add(Taker(name, happened, pass_time(seconds * MOST_HELD), ended=happened))
+    await asyncio.sleep(0)
+    assert happened == ["a", "b", "a", "b", "c", "c", "d", "e", "d", "e"]
+
+
+@in_loop
+async def test_a_defect_at_an_end_closes_one_connection_only() -> None:
+    turn, log = new_turn()
+    ended: list[str] = []
+    bad = Taker("bad", [], ended=ended, at_end=lambda: fail(RuntimeError("a defect")))
+    good = Taker("good", [], ended=ended)
+    turn.add(bad)
+    turn.add(good)
+    await asyncio.sleep(0)
+    assert ended == ["bad", "good"]
+    assert (bad.aborted, good.aborted) == (True, False)
+    assert len(log.entries) == 1
 
 
 @in_loop
@@ -85,13 +140,15 @@ async def test_a_defect_closes_one_connection_and_takes_no_turn_from_the_others(
 async def test_an_order_to_exit_leaves_the_others_a_turn(order: type[BaseException]) -> None:
     turn, log = new_turn()
     taken: list[str] = []
-    turn.add(Taker("leaves", taken, lambda: fail(order())))
-    turn.add(Taker("stays", taken))
+    ended: list[str] = []
+    turn.add(Taker("first", taken, ended=ended))
+    turn.add(Taker("leaves", taken, lambda: fail(order()), ended=ended))
+    turn.add(Taker("stays", taken, ended=ended))
     with pytest.raises(order):
         turn.run()
-    assert taken == ["leaves"]
+    assert taken == ended == ["first", "leaves"]
     await settle()
-    assert taken == ["leaves", "stays"]
+    assert taken == ended == ["first", "leaves", "stays"]
     assert log.entries == []
 
 

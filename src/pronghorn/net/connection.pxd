@@ -21,6 +21,7 @@ cdef class Protocol:
     cpdef connection_lost(self)
     cpdef resume_writing(self)
     cpdef take_turn(self)
+    cpdef flush(self)
     cpdef on_deadline(self, double now)
     cpdef double last_call(self) except? -1
     cpdef tuple exchanges(self)
@@ -55,6 +56,8 @@ cdef class Connection(TurnTaker):
     cpdef data_received(self, bytes data)
     @cython.locals(protocol=Protocol)
     cpdef take_turn(self)
+    @cython.locals(protocol=Protocol)
+    cpdef end_turn(self)
     cpdef extra_info(self, str name)
     cpdef bint is_tls(self) except -1
     cpdef double within(self, double seconds) except? -1

@@ -69,7 +69,11 @@ class Protocol:
         raise NotImplementedError
 
     def take_turn(self) -> None:
-        """The turn that was asked for."""
+        """The turn that was asked for. What is to be written is held back until ``flush``."""
+        raise NotImplementedError
+
+    def flush(self) -> None:
+        """The others have taken their turns: write."""
         raise NotImplementedError
 
     def on_deadline(self, now: float) -> None:
@@ -183,6 +187,11 @@ class Connection(TurnTaker):
         protocol = self._protocol
         if protocol is not None and self._state < _LINGERING:
             protocol.take_turn()
+
+    def end_turn(self) -> None:
+        protocol = self._protocol
+        if protocol is not None and self._state < _LINGERING:
+            protocol.flush()
 
     def eof_received(self) -> bool:
         if self._state >= _LINGERING:

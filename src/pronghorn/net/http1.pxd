@@ -49,7 +49,7 @@ cdef class Http1(Protocol):
     cdef double _head_deadline
     cdef double _request_deadline
 
-    cdef _pump(self)
+    cdef _pump(self, bint hold)
     @cython.locals(exchange=Exchange)
     cdef bint _advance(self) except -1
     @cython.locals(context=Context, exchange=Exchange, plain=HttpExchange)
@@ -67,7 +67,7 @@ cdef class Http1(Protocol):
     cdef _end_of_input(self)
     cdef consumed(self, Py_ssize_t size)
     cdef _schedule_pump(self)
-    cdef _flush(self)
+    cpdef flush(self)
     cpdef written(self, Py_ssize_t size)
     cdef _response_ended(self)
     cdef _judge_rest(self)

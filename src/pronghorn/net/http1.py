@@ -117,12 +117,12 @@ class Http1(Protocol):
         if self._reading == _HEAD and self._context.eager and not much:
             self._schedule_pump()
         elif self._reading != _DONE and not self._stalled:
-            self._pump()
+            self._pump(False)
         elif much:
             self._connection.pause_reading()
 
-    def _pump(self) -> None:
-        """Parse and answer until bytes, the application or the peer have to be waited for."""
+    def _pump(self, hold: bool) -> None:
+        """Parse and answer until bytes, application or peer have to be waited for. ``hold``: do not yet write."""
         if self._pumping or self._lost:
             return
         self._pumping = True
@@ -133,8 +133,8 @@ class Http1(Protocol):
             self._refuse(error)
         finally:
             self._pumping = False
-            if self._out:
-                self._flush()
+            if self._out and not hold:
+                self.flush()
         self._set_deadline()
 
     def _advance(self) -> bool:
@@ -250,7 +250,7 @@ class Http1(Protocol):
         finally:
             self._pumping = False
             if self._out:
-                self._flush()
+                self.flush()
         # Only now: what the exchange has taken at once need not stop the next read, at two system calls each time.
         if self._reading == _TUNNEL and self._unconsumed > self._context.high_water:
             self._connection.pause_reading()
@@ -269,7 +269,7 @@ class Http1(Protocol):
             self._reading = _NOTHING
             if not self._parser.is_between_messages():
                 self._context.log.debug("Closed connection from ip=%s: incomplete request", self._connection.peer())
-            self._flush()
+            self.flush()
             self._connection.close()
         elif self._reading == _BODY:
             self._reading = _DONE
@@ -282,7 +282,7 @@ class Http1(Protocol):
         if exchange is not None and self._reading in (_DONE, _TUNNEL):
             exchange.on_disconnect(False)
         elif not self._stalled:
-            self._pump()
+            self._pump(False)
         return self._exchange is not None or bool(self._out)
 
     def exchanges(self) -> tuple[Exchange, ...]:
@@ -308,11 +308,11 @@ class Http1(Protocol):
 
     def take_turn(self) -> None:
         self._pump_scheduled = False
-        self._pump()
+        self._pump(True)
 
     # -- writing ----------------------------------------------------------------------------------------------------
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         if self._out:
             self._gathered = 0
             self._connection.write(self._out, self._writer.complete)
@@ -321,7 +321,7 @@ class Http1(Protocol):
         """The stream has appended about ``size`` bytes to ``_out``, perhaps the last of the response."""
         self._gathered += size
         if not self._pumping or self._gathered > _MOST_GATHERED:
-            self._flush()
+            self.flush()
         if self._writer.complete:
             self._response_ended()
 
@@ -374,7 +374,7 @@ class Http1(Protocol):
         body_left = self._reading in (_BODY, _TUNNEL)
         self._reading = _NOTHING
         self._request_deadline = 0.0
-        self._flush()
+        self.flush()
         sending = body_left or self._parser.buffered() > 0
         # Who did not ask for the end may have sent more.
         if not self._peer_ended and (sending or self._parser.request.keep_alive):
@@ -463,7 +463,7 @@ class Http1(Protocol):
 
     def refuse(self, error: ProtocolError) -> None:
         self._refuse(error)
-        self._flush()
+        self.flush()
 
     def last_call(self) -> float:
         return self._request_deadline

@@ -5,14 +5,19 @@ from pronghorn.asgi.context cimport Context
 
 cdef class TurnTaker:
     cpdef take_turn(self)
+    cpdef end_turn(self)
     cpdef abort(self)
 
 
 @cython.final
 cdef class Turn:
     cdef Context _context
+    cdef object _clock
     cdef list _waiting
 
     cpdef add(self, TurnTaker taker)
-    @cython.locals(waiting=list, taken="Py_ssize_t", taker=TurnTaker)
+    @cython.locals(waiting=list, size="Py_ssize_t", taken="Py_ssize_t", ended="Py_ssize_t", until=double, taker=TurnTaker)
     cpdef run(self)
+    @cython.locals(taker=TurnTaker)
+    cdef _end(self, list takers)
+    cdef _close(self, TurnTaker taker)
