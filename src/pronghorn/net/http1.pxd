@@ -67,7 +67,6 @@ cdef class Http1(Protocol):
     cdef _end_of_input(self)
     cdef consumed(self, Py_ssize_t size)
     cdef _schedule_pump(self)
-    cpdef flush(self)
     cpdef written(self, Py_ssize_t size)
     cdef _response_ended(self)
     cdef _judge_rest(self)
