@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -77,7 +78,9 @@ class FakeTransport:
 class Wire:
     """The connections of a worker whose application is ``app``. ``attributes`` are set on its context."""
 
-    def __init__(self, app: Callable[..., Any], **attributes: Any) -> None:
+    def __init__(
+        self, app: Callable[..., Any], *, clock: Callable[[], float] = time.monotonic, **attributes: Any
+    ) -> None:
         loop = asyncio.get_running_loop()
         self.context = Context(app, loop, logging.getLogger())
         self.context.rules = self.context.trusting_rules = Rules()
@@ -86,7 +89,7 @@ class Wire:
         for name, value in attributes.items():
             setattr(self.context, name, value)
         reaper = Reaper(loop, self.context)
-        turn = Turn(self.context)
+        turn = Turn(self.context, clock)
         self.connections = [Connection(self.context, reaper, turn, Http1) for _ in range(AT_ONCE)]
         self.transports = [FakeTransport() for _ in self.connections]
         for connection, transport in zip(self.connections, self.transports, strict=True):

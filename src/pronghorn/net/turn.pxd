@@ -2,6 +2,8 @@ cimport cython
 
 from pronghorn.asgi.context cimport Context
 
+cdef double _MOST_HELD
+
 
 cdef class TurnTaker:
     cpdef take_turn(self)
@@ -16,7 +18,7 @@ cdef class Turn:
     cdef list _waiting
 
     cpdef add(self, TurnTaker taker)
-    @cython.locals(waiting=list, size="Py_ssize_t", taken="Py_ssize_t", ended="Py_ssize_t", until=double, taker=TurnTaker)
+    @cython.locals(waiting=list, size="Py_ssize_t", taken="Py_ssize_t", ended="Py_ssize_t", now=double, until=double, taker=TurnTaker)
     cpdef run(self)
     @cython.locals(taker=TurnTaker)
     cdef _end(self, list takers)

@@ -13,6 +13,7 @@ from pronghorn.asgi.context import Context
 
 #: Seconds that an answer waits for those of others, and no longer than the one application that then runs.
 MOST_HELD = 0.0005
+_MOST_HELD = MOST_HELD
 
 
 class TurnTaker:
@@ -54,7 +55,10 @@ class Turn:
         self._waiting = []
         size = len(waiting)
         taken = ended = 0
-        until = self._clock() + MOST_HELD if size > 1 else 0.0
+        now = until = 0.0
+        if size > 1:
+            now = self._clock()
+            until = now + _MOST_HELD
         try:
             for taker in waiting:
                 taken += 1
@@ -62,10 +66,12 @@ class Turn:
                     taker.take_turn()
                 except Exception:
                     self._close(taker)
-                if taken < size and self._clock() > until:
-                    self._end(waiting[ended:taken])
-                    ended = taken
-                    until = self._clock() + MOST_HELD
+                if taken < size:
+                    now = self._clock()
+                    if now > until:
+                        self._end(waiting[ended:taken])
+                        ended = taken
+                        until = now + _MOST_HELD
         finally:
             self._end(waiting[ended:taken])
             for taker in waiting[taken:]:  # some, where the process is told to exit
