@@ -15,7 +15,12 @@ from tests.wire.ws_frames import events
 SIZE = 100_000
 BYTES = random.Random(1).randbytes(SIZE)
 ASCII = bytes(97 + i % 23 for i in range(SIZE))
-WIDE = ("aé€😀" * SIZE).encode()[:SIZE]
+#: Characters of one to four bytes; of up to three; accents in ASCII; and in ASCII a character of four now and then.
+WIDE, MIXED, ACCENTS, FAR = (
+    (part * SIZE).encode()[:SIZE].decode(errors="ignore").encode().ljust(SIZE, b".")
+    for part in ("aé€😀", "aé€", "a" * 33 + "é", "a" * 1001 + "😀")
+)
+TEXTS = {"ascii": ASCII, "wide": WIDE, "mixed": MIXED, "accents": ACCENTS, "far": FAR}
 HEADER = 14
 RSV1 = 4
 
@@ -33,7 +38,9 @@ PLACES = (1, 2, 9, 10, 13, 14, 15, 17, 1000, 12_500, 12_513, 12_514, 12_515, 12_
 
 
 @pytest.mark.parametrize(
-    ("opcode", "payload"), [(BINARY, BYTES), (TEXT, ASCII), (TEXT, WIDE)], ids=["binary", "ascii", "wide"]
+    ("opcode", "payload"),
+    [(BINARY, BYTES), *((TEXT, payload) for payload in TEXTS.values())],
+    ids=["binary", *TEXTS],
 )
 def test_a_large_message_split_in_two_and_three(opcode, payload):
     data = sent(opcode, payload)
@@ -47,10 +54,12 @@ def test_a_large_message_split_in_two_and_three(opcode, payload):
         assert events(*split(data + behind, *places), max_size=0) == expected, places
 
 
-@pytest.mark.parametrize("size", [1, 3, 1000, 16_383, 65_537])
+@pytest.mark.parametrize("size", [3, 1000, 16_383, 65_537])
 def test_large_messages_in_many_pieces(size):
-    data = sent(BINARY, BYTES) + sent(TEXT, WIDE) + sent(BINARY, BYTES[::-1]) + sent(TEXT, ASCII)
-    expected = [("binary", BYTES), ("text", WIDE.decode()), ("binary", BYTES[::-1]), ("text", ASCII.decode())]
+    payloads = [*TEXTS.values(), MIXED]
+    data = sent(BINARY, BYTES) + b"".join(sent(TEXT, payload) for payload in payloads) + sent(BINARY, BYTES[::-1])
+    texts = [("text", payload.decode()) for payload in payloads]
+    expected = [("binary", BYTES), *texts, ("binary", BYTES[::-1])]
     assert events(*parts(data, size), max_size=SIZE) == expected
 
 
@@ -69,14 +78,16 @@ def test_what_was_delivered_stays_as_it_was():
 
 def test_fragments_with_a_ping_between():
     data = (
-        sent(TEXT, WIDE[:70_001], fin=False)
+        sent(TEXT, MIXED[:70_001], fin=False)
         + sent(PING, b"1")
-        + sent(CONT, WIDE[70_001:70_002], fin=False)
-        + sent(CONT, WIDE[70_002:] + WIDE)
+        + sent(CONT, MIXED[70_001:70_002], fin=False)
+        + sent(CONT, MIXED[70_002:] + WIDE)
         + sent(BINARY, BYTES[:66_000], fin=False)
         + sent(CONT)
+        + sent(TEXT, MIXED)
     )
-    expected = [("ping", b"1"), ("text", (WIDE + WIDE).decode()), ("binary", BYTES[:66_000])]
+    texts = [("text", (MIXED + WIDE).decode()), ("text", MIXED.decode())]
+    expected = [("ping", b"1"), texts[0], ("binary", BYTES[:66_000]), texts[1]]
     assert events(data, max_size=2 * SIZE) == expected
     for size in (999, 20_001, 70_015):
         assert events(*parts(data, size), max_size=2 * SIZE) == expected, size
@@ -151,16 +162,24 @@ def test_any_buffer_can_be_fed_and_is_copied(kind):
     assert parser.data == BYTES
 
 
-def peak_of(*pieces: bytes) -> int:
-    """The most bytes that a parser which is asked after each piece has held."""
+def memory_of(*pieces: bytes) -> tuple[int, int]:
+    """The bytes that a parser holds which is asked after each piece, at the end and at most."""
     tracemalloc.start()
     parser = FrameParser(1 << 26)
     for piece in pieces:
         parser.feed(piece)
         assert parser.next() == Event.NEED_DATA
-    peak = tracemalloc.get_traced_memory()[1]
+    held = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    return peak
+    return held
+
+
+def held_of(*pieces: bytes) -> int:
+    return memory_of(*pieces)[0]
+
+
+def peak_of(*pieces: bytes) -> int:
+    return memory_of(*pieces)[1]
 
 
 def test_what_is_announced_takes_no_memory():
@@ -172,6 +191,9 @@ def test_what_is_announced_takes_no_memory():
         assert peak_of(*parts(announced[:came], 4096)) < 10 * came + 10_000, came
 
 
-def test_a_byte_at_a_time_takes_no_object_each():
-    data = sent(TEXT, ASCII * 2)
-    assert peak_of(*parts(data[:-1], 1)) < 2 * len(data)
+@pytest.mark.parametrize(("kind", "size"), [("mixed", 1), *((kind, size) for kind in TEXTS for size in (50, 20_000))])
+def test_a_text_takes_little_more_than_its_bytes(kind, size):
+    """However small the pieces: no object for each, and no four bytes for every character because of a few."""
+    data = sent(TEXT, TEXTS[kind])
+    assert peak_of(*parts(data[: HEADER + SIZE // 4], size)) < 10 * SIZE // 4 + 10_000
+    assert held_of(*parts(data[:-1], size)) < 3.2 * SIZE

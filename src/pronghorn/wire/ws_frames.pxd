@@ -17,7 +17,7 @@ cdef int _CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG
 cdef int _HEADER, _PAYLOAD, _CLOSED, _FAILED
 cdef int _PROTOCOL_ERROR, _NO_STATUS, _INVALID_DATA, _MESSAGE_TOO_BIG
 cdef int _FIN, _RSV, _RSV1, _RSV2_3, _OPCODE, _MASKED, _LENGTH, _LENGTH_16, _LENGTH_64
-cdef Py_ssize_t _DEFLATE_SLACK, _LARGE, _MOST_AHEAD
+cdef Py_ssize_t _DEFLATE_SLACK, _LARGE, _MOST_AHEAD, _SMALL_PART, _STRING_OVERHEAD
 
 
 @cython.final
@@ -38,6 +38,9 @@ cdef class FrameParser:
     cdef object _room
     cdef Py_ssize_t _filled
     cdef bint _plain
+    # of a text that _keeps what is decoded: its parts up to _seen
+    cdef bint _keeps
+    cdef list _texts
     # the message in hand: TEXT, BINARY or 0 for none; its frames so far; the start of a character cut at their end
     cdef int _kind
     cdef bint _compressed
@@ -71,6 +74,7 @@ cdef class FrameParser:
     cdef bint _take_whole(self, data) except -1
     @cython.locals(buf="const unsigned char*", came="Py_ssize_t", end="Py_ssize_t", k="Py_ssize_t", length="long long")
     cdef bint _take_front(self, bytes data) except -1
+    @cython.locals(is_ascii=bint)
     cdef _make_room(self, came)
     @cython.locals(end="Py_ssize_t")
     cdef Py_ssize_t _fill(self, data, Py_ssize_t start) except -1
@@ -79,10 +83,15 @@ cdef class FrameParser:
     @cython.locals(most="long long")
     cdef _check_size(self, long long length, int first)
     cdef int _begin_frame(self, int first, long long length) except -1
-    @cython.locals(buf="const unsigned char*", start="Py_ssize_t", end="Py_ssize_t", seen="Py_ssize_t", is_text=bint)
+    @cython.locals(buf="const unsigned char*", start="Py_ssize_t", end="Py_ssize_t", seen="Py_ssize_t")
     cdef _look_ahead(self, Py_ssize_t have)
+    @cython.locals(buf="const unsigned char*")
+    cdef _look_into_room(self, Py_ssize_t have)
+    @cython.locals(texts=list)
+    cdef _keep(self, str text)
     @cython.locals(buf="const unsigned char*", start="Py_ssize_t", end="Py_ssize_t")
     cdef int _end_frame(self) except -1
+    @cython.locals(buf="const unsigned char*")
     cdef int _end_large(self) except -1
     @cython.locals(code=int)
     cdef int _read_control(self, bytes payload) except -1
@@ -92,7 +101,7 @@ cdef class FrameParser:
     cdef _deliver(self, whole)
     cdef int _end_message(self) except -1
     @cython.locals(used="Py_ssize_t")
-    cdef int _validate(self, bytes piece) except -1
+    cdef str _validate(self, bytes piece)
     cdef int _stay_ended(self) except -1
     cdef int _fail(self, int code, str reason) except -1
     cdef int _end(self, int state) except -1

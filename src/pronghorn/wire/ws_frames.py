@@ -82,6 +82,10 @@ _DEFLATE_SLACK = 1024
 _LARGE = 0x10000
 #: What a header announces need never come: room is made for at most so many times what has.
 _MOST_AHEAD = 8
+#: Parts of a text that are shorter than this are joined with the ones before, so that they stay few.
+_SMALL_PART = 16384
+#: What a string takes at most beside its characters.
+_STRING_OVERHEAD = 80
 
 
 class FrameParser:
@@ -107,6 +111,8 @@ class FrameParser:
         self._room: Any = None
         self._filled = 0
         self._plain = True
+        self._keeps = False
+        self._texts: list[str] = []
         self._kind = 0
         self._compressed = False
         self._deflated_size = 0
@@ -229,8 +235,13 @@ class FrameParser:
         """Have the payload of the frame in hand, of which ``came`` is unmasked, in room of its own, not the buffer."""
         self._room = room(self._length)
         self._filled = len(came)
-        self._plain = True
-        unmask_into(self._room, 0, came, 0, len(came), 0)
+        self._keeps = self._opcode == _TEXT and self._fin and not self._compressed
+        is_ascii = unmask_into(self._room, 0, came, 0, len(came), 0)
+        self._plain = is_ascii or not self._keeps
+        if self._keeps:
+            # What was validated is looked at once more, for now it can be kept.
+            self._seen = 0
+            self._carry = b""
         self._buffer.clear()
         self._position = 0
 
@@ -332,24 +343,46 @@ class FrameParser:
         """Unmask what came so far of a frame; validate text, so that it fails before its frame ends."""
         if have == self._seen or self._opcode >= _CLOSE:
             return
+        if self._room is not None:
+            self._look_into_room(have)
+            return
         seen = self._seen
         self._seen = have
-        is_text = self._kind == _TEXT and not self._compressed
-        if self._room is not None:
-            if is_text and (self._carry or not self._plain):
-                buf = self._room
-                self._validate(buf[seen:have])
-            self._plain = True
-            return
         start = self._position + seen
         end = self._position + have
         unmask(self._buffer, start, end, self._key)
         self._key = turned(self._key, have - seen)
-        if is_text:
+        if self._kind == _TEXT and not self._compressed:
             buf = self._buffer
             self._validate(buf[start:end])
         if self._length >= _LARGE and self._length <= have * _MOST_AHEAD:
             self._make_room(self._buffer[self._position : end])
+
+    def _look_into_room(self, have: int) -> None:
+        """Validate text, and keep what is decoded for that, so as not to do it again; ASCII needs neither."""
+        if self._kind == _TEXT and not self._compressed and (self._carry or not self._plain):
+            buf = self._room
+            text = self._validate(buf[self._seen : have])
+            if self._keeps:
+                self._keep(text)
+        elif self._keeps:
+            return  # not seen: what is kept has no gaps, and while all is ASCII nothing need be kept
+        self._seen = have
+        self._plain = True
+
+    def _keep(self, text: str) -> None:
+        """Add to what is kept of the text in the room, small parts as a binary counter adds its ones.
+
+        A character beyond U+FFFF makes each of its part take four bytes: such a text is not kept but decoded again.
+        """
+        texts = self._texts
+        while texts and len(text) < _SMALL_PART and len(texts[-1]) < 2 * len(text):
+            text = texts.pop() + text
+        if text.__sizeof__() > 3 * len(text) + _STRING_OVERHEAD:
+            self._keeps = False
+            texts.clear()
+        elif text:
+            texts.append(text)
 
     def _end_frame(self) -> int:
         self._state = _HEADER
@@ -380,7 +413,14 @@ class FrameParser:
         self._filled = 0
         if not self._fin or self._compressed or self._opcode == _CONTINUATION:
             return self._join(payload)
-        self._deliver(payload)
+        if self._texts:
+            buf = payload
+            self._deliver(self._carry + buf[self._seen : self._length])
+            self._texts.append(self.text)
+            self.text = "".join(self._texts)
+            self._texts.clear()
+        else:
+            self._deliver(payload)
         return self._end_message()
 
     def _read_control(self, payload: bytes) -> int:
@@ -447,18 +487,19 @@ class FrameParser:
         self._carry = b""
         return _MESSAGE
 
-    def _validate(self, piece: bytes | bytearray) -> None:
-        """Check the next piece of a text that is not complete; a character may be cut at its end."""
+    def _validate(self, piece: bytes | bytearray) -> str:
+        """Decode the next piece of a text that is not complete; a character may be cut at its end."""
         if self._carry:
             piece = self._carry + piece
         try:
-            _, used = utf_8_decode(piece, "strict", False)
+            text, used = utf_8_decode(piece, "strict", False)
             self._carry = bytes(piece[used:])
         except UnicodeDecodeError:
             self._fail(_INVALID_DATA, "text not valid UTF-8")
         # The codec waits for the third byte of a surrogate, for error handlers that let it pass.
         if b"\xed\xa0" <= self._carry < b"\xee":
             self._fail(_INVALID_DATA, "text not valid UTF-8")
+        return text
 
     def _stay_ended(self) -> int:
         if self._state == _FAILED:
@@ -477,5 +518,6 @@ class FrameParser:
         self._buffer = bytearray()
         self._room = None
         self._filled = 0
+        self._texts = []
         self._message = bytearray()
         self._inflater = None
