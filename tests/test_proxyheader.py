@@ -71,7 +71,7 @@ async def read(
 
 async def until_waiting(reader: ProxyHeaderReader) -> None:
     """Until the reader has looked at all that is there."""
-    while not reader._waiting:
+    while not reader._readable.waiting:
         await asyncio.sleep(0.001)
 
 

@@ -18,7 +18,7 @@ from gunicorn import sock as gunicorn_sock
 from gunicorn.config import Config
 
 from pronghorn.asgi.tls_extension import cipher_suites, tls_extension
-from pronghorn.tls import ALPN, INTERVAL, ServerTls, TlsError, make_context
+from pronghorn.tls import ALPN, INTERVAL, ServerTls, TlsError, is_plain_http, make_context
 from tests.support.certificates import Log, Site, client_context, handshake, identity, leaf_of
 
 try:
@@ -132,6 +132,33 @@ def test_optional_certificates_without_authorities(site: Site) -> None:
     log = Log()
     site.tls(log, cert_reqs=1, ca_certs=str(site.ca_certs))
     assert not log.lines
+
+
+# -- what is none -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        b"GET / HTTP/1.1\r\n",
+        b"VERSION-CONTROL /x HTTP/1.1\r\n",
+        b"OPTIONS * HTTP/1.1\r\n",
+        b"GET http://localhost/ HTTP/1.1\r\n",
+        b"CONNECT localhost:443 HTTP/1.1\r\n",
+        b"PRI * HTTP/2.0\r\n\r\n",
+    ],
+)
+def test_a_request_line_is_plain_http(first: bytes) -> None:
+    """From its first byte on."""
+    assert all(is_plain_http(first[:size]) for size in range(1, len(first) + 1))
+
+
+@pytest.mark.parametrize(
+    "first",
+    [b"", b"\x16\3\1", b"\x15\3\3", b"\x80\x2e\1", b"SSH-2.0-x\r\n", b"EHLO x", b"get / HTTP/1.1", b"\r\n", b"G\0"],
+)
+def test_what_is_no_plain_http(first: bytes) -> None:
+    assert not is_plain_http(first)
 
 
 # -- files that change ------------------------------------------------------------------------------------------------

@@ -16,11 +16,14 @@ import socket
 import ssl
 import sys
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
-from pronghorn.proxyheader import ProxyHeaderReader
+from pronghorn.proxyheader import Opening, ProxyHeaderReader
+from pronghorn.readable import Readable
 from pronghorn.scoreboard import CLOSED, Row
-from pronghorn.tls import ServerTls
+from pronghorn.tls import ServerTls, is_plain_http
+from pronghorn.wire.errors import ProtocolError
 
 #: Seconds to leave the listeners alone after accept failed for want of descriptors or memory.
 RETRY = 1.0
@@ -38,8 +41,11 @@ _MOST_PER_WAKE_UP = 4
 _MOST_AT_ONCE = 65536
 #: Seconds that handshakes under way get when the listeners are given up.
 _HANDSHAKES = 2.0
-#: Seconds that stand for "no limit" where the loop wants a number.
+#: Seconds that stand for "no limit" where the loop wants a number, and for none left.
 _WITHOUT_END = 30 * 86400.0
+_LEAST = 0.001
+#: Bytes looked at to tell TLS from what is none.
+_LOOK = 32
 #: accept(2): what became of the connection while it waited, and says nothing of the listener.
 _LOST_WHILE_WAITING = {
     getattr(errno, name)
@@ -82,10 +88,12 @@ class Acceptor:
         self._count = count
         self._log = log
         self._tls = tls
-        self._tls_times = {"ssl_handshake_timeout": handshake_timeout or _WITHOUT_END}
+        self._handshake_timeout = handshake_timeout or _WITHOUT_END
+        self._tls_times: dict[str, Any] = {}
         if not isinstance(loop, asyncio.BaseEventLoop) or sys.version_info >= (3, 11):
             # Whether a peer still reads what was written is ``Connection``'s to judge, by its progress.
             self._tls_times["ssl_shutdown_timeout"] = _WITHOUT_END
+        self._readable = Readable(loop, "TLS handshake")
         self._row = row
         self._proxy_headers = proxy_headers
         self._pending: set[Any] = set()
@@ -322,37 +330,65 @@ class Acceptor:
             return self._connect_announced(self._proxy_headers, sock, protocol)
         return self._connect(sock, protocol)
 
-    def _connect(self, sock: socket.socket, protocol: Any) -> Coroutine[Any, Any, Any]:
-        """The loop's own way."""
+    def _connect(
+        self, sock: socket.socket, protocol: Any, opening: Opening | None = None
+    ) -> Coroutine[Any, Any, Any]:
+        """The loop's own way, behind ``opening``, which may have taken the first bytes."""
         if self._tls is None:
             return self._loop.connect_accepted_socket(lambda: protocol, sock)
-        return self._loop.connect_accepted_socket(
-            lambda: protocol, sock, ssl=self._tls.context, **self._tls_times
-        )
+        return self._connect_tls(self._tls, sock, protocol, opening or Opening())
 
     async def _connect_announced(self, headers: ProxyHeaderReader, sock: socket.socket, protocol: Any) -> None:
         """Read a PROXY header first. Where it is refused, TLS leaves no way to say so but in the log."""
         opening = await headers.read(sock)
         if self._tls is not None and opening.error is not None:
             self._log.warning("Invalid request from ip=%s: %s", _ip(sock.getpeername()), opening.error.reason)
-            raise ConnectionAbortedError(opening.error.reason)
-        if self._tls is not None and opening.early:
-            raise ConnectionAbortedError("Neither a PROXY header nor TLS")
+            raise _Refused
         protocol.opening = opening
-        await self._connect(sock, protocol)
+        await self._connect(sock, protocol, opening)
+
+    async def _connect_tls(self, tls: ServerTls, sock: socket.socket, protocol: Any, opening: Opening) -> None:
+        """Look at the first bytes before the handshake, for when that has failed the loop has closed the socket.
+
+        Plain HTTP goes on without TLS, but only to be refused.
+        """
+        sock.setblocking(False)
+        end = self._loop.time() + self._handshake_timeout
+        if is_plain_http(opening.early or await self._readable.peek(sock, _LOOK, end)):
+            protocol.opening = replace(opening, error=ProtocolError(400, "Plain HTTP on a port that speaks TLS"))
+            await self._loop.connect_accepted_socket(lambda: protocol, sock)
+            return
+        if opening.early:
+            raise ConnectionResetError("neither a PROXY header nor TLS")
+        times = {"ssl_handshake_timeout": max(end - self._loop.time(), _LEAST), **self._tls_times}
+        try:
+            await self._loop.connect_accepted_socket(lambda: protocol, sock, ssl=tls.context, **times)
+        except ConnectionAbortedError as error:
+            raise asyncio.TimeoutError("the TLS handshake was not complete in time") from error
 
     def failed(self, sock: socket.socket, peer: Any, protocol: Any, error: BaseException) -> None:
         """A connection did not come about. ``peer``: its address, as ``accept`` told it."""
-        if isinstance(error, ssl.SSLError) and error.reason == "HTTP_REQUEST":
-            self._log.warning("Invalid request from ip=%s: plain HTTP on a port that speaks TLS", _ip(peer))
+        if isinstance(error, ssl.SSLError):
+            self._log.info("TLS handshake with ip=%s failed: %s", _ip(peer), error)
         elif isinstance(error, (OSError, asyncio.TimeoutError, asyncio.CancelledError)):
-            # The peer left, or its TLS handshake failed: its own affair, but worth a line when something is searched.
-            self._log.debug("Connection was not opened: %s", error)
-        else:
+            # Its own affair, and what health checks do all the time, but worth a line when something is searched.
+            self._log.debug("Connection from ip=%s was not opened: %s", _ip(peer), _reason(error))
+        elif not isinstance(error, _Refused):
             self._log.error("Connection was not opened", exc_info=error)
         sock.close()
         self.made(protocol)
         self.closed()
+
+
+class _Refused(Exception):
+    """The peer may not connect, and the log says why already."""
+
+
+def _reason(error: BaseException) -> str:
+    """What the loops leave without words."""
+    if str(error):
+        return str(error)
+    return "the worker ends" if isinstance(error, asyncio.CancelledError) else "the peer left"
 
 
 def _ip(peer: Any) -> str:

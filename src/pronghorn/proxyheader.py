@@ -11,6 +11,7 @@ import socket
 from dataclasses import dataclass
 
 from pronghorn.proxies import TrustList
+from pronghorn.readable import Readable
 from pronghorn.wire.errors import ProtocolError
 from pronghorn.wire.proxy_protocol import ProxyHeader, ProxyHeaderParser, State
 
@@ -46,9 +47,8 @@ class ProxyHeaderReader:
         self._mode = mode
         self._allowed = allowed
         self._timeout = timeout
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._readable = Readable(loop, "PROXY header")
         self._patience: asyncio.TimerHandle | None = None
-        self._is_patient = True
 
     async def read(self, sock: socket.socket) -> Opening:
         """Return how the connection on ``sock`` begins; afterwards only what is behind the header is in the socket.
@@ -59,13 +59,7 @@ class ProxyHeaderReader:
         parser = ProxyHeaderParser(self._mode, allowed=self._allowed.trusts(_address(sock.getpeername())))
         deadline = self._loop.time() + self._timeout if self._timeout > 0 else 0.0
         while parser.state < State.COMPLETE:
-            try:
-                data = sock.recv(_LOOK, socket.MSG_PEEK)
-            except (BlockingIOError, InterruptedError):
-                await self._readable(sock, deadline)
-                continue
-            if not data:
-                raise ConnectionResetError("The peer left before it had sent anything whole")
+            data = await self._readable.peek(sock, _LOOK, deadline)
             try:
                 _take(sock, parser.feed(data))
             except ProtocolError as error:
@@ -75,44 +69,13 @@ class ProxyHeaderReader:
     def drain(self) -> None:
         """The worker is about to end: wait only a moment longer for headers."""
         if self._patience is None:
-            self._patience = self._loop.call_later(DRAIN_PATIENCE, self._lose_patience)
-
-    def _lose_patience(self) -> None:
-        self._is_patient = False
-        for waiter in list(self._waiting):
-            _give_up(waiter)
-
-    async def _readable(self, sock: socket.socket, deadline: float) -> None:
-        """Wait until there is something to read."""
-        if not self._is_patient:
-            raise asyncio.TimeoutError("The worker ends")
-        waiter: asyncio.Future[None] = self._loop.create_future()
-        timer = self._loop.call_at(deadline, _give_up, waiter) if deadline else None
-        self._loop.add_reader(sock, _wake, waiter)
-        self._waiting.add(waiter)
-        try:
-            await waiter
-        finally:
-            self._waiting.discard(waiter)
-            self._loop.remove_reader(sock)
-            if timer is not None:
-                timer.cancel()
+            self._patience = self._loop.call_later(DRAIN_PATIENCE, self._readable.lose_patience)
 
 
 def _take(sock: socket.socket, size: int) -> None:
     """Take ``size`` bytes, which are known to be there."""
     while size:
         size -= len(sock.recv(size))
-
-
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
-
-
-def _give_up(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_exception(asyncio.TimeoutError("No PROXY header in time"))
 
 
 def _address(name: object) -> tuple[str, int] | None:

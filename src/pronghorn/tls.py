@@ -21,11 +21,19 @@ ALPN = ["http/1.1"]
 #: Seconds between two looks at the files.
 INTERVAL = 5.0
 
+#: Methods of capital letters, as all registered ones are; then one of the four forms of a target, or not yet all of it.
+_REQUEST_LINE = re.compile(rb"[A-Z]+(-[A-Z]*)*( (([/*]|http).*|h|ht|htt)?)?|CONNECT .*", re.DOTALL)
 _CERTIFICATE = re.compile("-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
 class TlsError(ValueError):
     """TLS is configured so that it cannot work; the message is one line for the person who set it."""
+
+
+def is_plain_http(first: bytes) -> bool:
+    """Whether ``first``, the first bytes of a connection, perhaps few, are those of an HTTP request line (RFC 9112
+    section 3). A TLS record begins with its content type, 20 to 24 (RFC 8446 section 5.1)."""
+    return _REQUEST_LINE.fullmatch(first) is not None
 
 
 def make_context(cfg: Any) -> ssl.SSLContext:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -368,13 +367,3 @@ def test_a_hook_that_fails_stops_the_server(serve: Serve, certificates: Certific
     server = serve(source=SOURCE, ready=False, config=config, **certificates.settings)
     assert server.wait_exit() == 3
     server.wait_log("TLS is not usable.*from the hook")
-
-
-def test_plain_text_on_the_tls_port(serve: Serve, certificates: Certificates) -> None:
-    server = serve(source=SOURCE, **certificates.settings)
-    with socket.create_connection(server.address, 15) as plain:
-        plain.sendall(request_bytes("GET", "/"))
-        answer = b""
-        while data := plain.recv(4096):
-            answer += data
-    assert not answer.startswith(b"HTTP/")

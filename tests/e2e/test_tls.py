@@ -1,4 +1,4 @@
-"""TLS on real sockets: large content both ways, slow, silent and plain-text peers, and how connections end."""
+"""TLS on real sockets: large content both ways, slow peers, files that do not work, and how connections end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from tests.support.certificates import Certificates
 from tests.support.frames import BINARY, received, sent
 from tests.support.raw import RawClient, request_bytes
 from tests.support.server import GunicornServer
-from tests.support.wait import wait_until
 from tests.support.websocket import handshake
 
 Serve = Callable[..., GunicornServer]
@@ -187,27 +186,6 @@ def test_a_slow_reader_gets_all_of_the_last_response(serve: Serve, certificates:
         head = client.read_until(b"\r\n\r\n")
         assert b"200 OK" in head
         assert len(client.read_until_closed()) == SIZE
-
-
-def test_a_handshake_counts_as_a_connection_and_has_its_time(serve: Serve, certificates: Certificates) -> None:
-    server = serve(
-        source=SOURCE, worker_connections=1, environment={"PRONGHORN_HEADER_TIMEOUT": "2"}, **certificates.settings
-    )
-    with socket.create_connection(server.address) as silent:
-        wait_until(lambda: not server.accepting_pids(), message="a worker that is full")
-        silent.settimeout(20)
-        assert silent.recv(1) == b""
-    with connect(server, certificates) as client:
-        assert client.request("GET", "/").status == 200
-
-
-def test_plain_text_is_named_in_the_log(serve: Serve, certificates: Certificates) -> None:
-    server = serve(source=SOURCE, **certificates.settings)
-    with socket.create_connection(server.address, 15) as plain:
-        plain.sendall(request_bytes("GET", "/"))
-        server.wait_log(r"Invalid request from ip=127\.0\.0\.1: plain HTTP on a port that speaks TLS")
-    with connect(server, certificates) as client:
-        assert client.request("GET", "/").status == 200
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give up its rights")
