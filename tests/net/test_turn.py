@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pronghorn.net.turn import MOST_HELD, Turn, TurnTaker
+from pronghorn.net.turn import BLOCKED, MOST_HELD, WARY, Turn, TurnTaker
 from tests.asgi.doubles import RecordingLog, in_loop, make_context, settle
 
 
@@ -86,10 +86,36 @@ async def test_no_end_waits_longer_than_for_the_application_that_runs() -> None:
 
     turn = Turn(make_context(lambda *_: None), lambda: now[0])
     happened: list[str] = []
-    for name, seconds in (("a", 0.8), ("b", 0.8), ("c", 50.0), ("d", 0.1), ("e", 0.1)):
+    for name, seconds in (("a", 0.8), ("b", 0.8), ("c", 5.0), ("d", 0.1), ("e", 0.1)):
         turn.add(Taker(name, happened, pass_time(seconds * MOST_HELD), ended=happened))
     await asyncio.sleep(0)
     assert happened == ["a", "b", "a", "b", "c", "c", "d", "e", "d", "e"]
+
+
+@in_loop
+async def test_after_an_application_that_blocked_no_end_waits_for_another() -> None:
+    """It may block again, for seconds: the answers that are there would wait, or be lost with the worker."""
+    now = [0.0]
+    turn = Turn(make_context(lambda *_: None), lambda: now[0])
+    happened: list[str] = []
+
+    async def take(*seconds: float) -> list[str]:
+        happened.clear()
+        for name, one in zip("abc", seconds, strict=False):
+            turn.add(Taker(name, happened, lambda one=one: now.__setitem__(0, now[0] + one), ended=happened))
+        await asyncio.sleep(0)
+        return happened
+
+    assert await take(0, 0) == ["a", "b", "a", "b"]
+    assert await take(0, 2 * BLOCKED, 0) == ["a", "b", "a", "b", "c", "c"]
+    assert await take(0, 0, 0) == ["a", "a", "b", "b", "c", "c"]
+    assert await take(0) == ["a", "a"]
+    now[0] += WARY - 1
+    assert await take(0, 0) == ["a", "a", "b", "b"]
+    now[0] += 1
+    assert await take(0, 0) == ["a", "b", "a", "b"]
+    assert await take(0, 2 * BLOCKED) == ["a", "b", "a", "b"], "the last of a turn tells as well"
+    assert await take(0, 0) == ["a", "a", "b", "b"]
 
 
 @in_loop

@@ -2,7 +2,7 @@ cimport cython
 
 from pronghorn.asgi.context cimport Context
 
-cdef double _MOST_HELD
+cdef double _MOST_HELD, _BLOCKED, _WARY
 
 
 cdef class TurnTaker:
@@ -16,9 +16,11 @@ cdef class Turn:
     cdef Context _context
     cdef object _clock
     cdef list _waiting
+    # after an application that blocked the loop
+    cdef double _wary_until
 
     cpdef add(self, TurnTaker taker)
-    @cython.locals(waiting=list, size="Py_ssize_t", taken="Py_ssize_t", ended="Py_ssize_t", now=double, until=double, taker=TurnTaker)
+    @cython.locals(waiting=list, size="Py_ssize_t", taken="Py_ssize_t", ended="Py_ssize_t", before=double, since=double, now=double, taker=TurnTaker)
     cpdef run(self)
     @cython.locals(taker=TurnTaker)
     cdef _end(self, list takers)

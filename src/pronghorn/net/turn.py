@@ -13,7 +13,11 @@ from pronghorn.asgi.context import Context
 
 #: Seconds that an answer waits for those of others, and no longer than the one application that then runs.
 MOST_HELD = 0.0005
-_MOST_HELD = MOST_HELD
+#: An application that keeps the loop from everything else for that many seconds is likely to do so again: for a time,
+#: then, no answer waits for another's application. Less may well be another process on the same core.
+BLOCKED = 0.1
+WARY = 10.0
+_MOST_HELD, _BLOCKED, _WARY = MOST_HELD, BLOCKED, WARY
 
 
 class TurnTaker:
@@ -36,12 +40,13 @@ class TurnTaker:
 class Turn:
     """The next turn of one worker's loop. ``clock``: seconds."""
 
-    __slots__ = ("_clock", "_context", "_waiting")
+    __slots__ = ("_clock", "_context", "_waiting", "_wary_until")
 
     def __init__(self, context: Context, clock: Callable[[], float] = time.monotonic) -> None:
         self._context = context
         self._clock = clock
         self._waiting: list[TurnTaker] = []
+        self._wary_until = 0.0
 
     def add(self, taker: TurnTaker) -> None:
         """Have ``taker.take_turn`` called: not from within this call, and not in the contextvars context of it."""
@@ -55,10 +60,7 @@ class Turn:
         self._waiting = []
         size = len(waiting)
         taken = ended = 0
-        now = until = 0.0
-        if size > 1:
-            now = self._clock()
-            until = now + _MOST_HELD
+        before = since = self._clock() if size > 1 else 0.0
         try:
             for taker in waiting:
                 taken += 1
@@ -66,12 +68,15 @@ class Turn:
                     taker.take_turn()
                 except Exception:
                     self._close(taker)
-                if taken < size:
+                if size > 1:
                     now = self._clock()
-                    if now > until:
+                    if now - before > _BLOCKED:
+                        self._wary_until = now + _WARY
+                    if now - since > _MOST_HELD or now < self._wary_until:
                         self._end(waiting[ended:taken])
                         ended = taken
-                        until = now + _MOST_HELD
+                        since = now
+                    before = now
         finally:
             self._end(waiting[ended:taken])
             for taker in waiting[taken:]:  # some, where the process is told to exit
