@@ -24,5 +24,5 @@ cdef class Endpoint:
 cpdef Endpoint endpoint_of(Request request, Endpoint endpoint, Context context)
 
 
-@cython.locals(template=dict, scope=dict, extensions=dict, state=dict, path=str, root_path=str)
+@cython.locals(template=dict, scope=dict, asgi=dict, extensions=dict, state=dict, path=str, root_path=str)
 cpdef dict http_scope(Request request, Endpoint endpoint, Context context)

@@ -141,7 +141,7 @@ def _template(context: Context, server: tuple[str, int | None] | None, scheme: s
     """A scope with all keys in place, so that copying it never has to grow."""
     return {
         "type": "http",
-        "asgi": Shared({"version": "3.0", "spec_version": SPEC_VERSION}),
+        "asgi": {"version": "3.0", "spec_version": SPEC_VERSION},
         "http_version": _HTTP_1_1,
         "method": GET,
         "scheme": scheme,
@@ -163,6 +163,8 @@ def http_scope(request: Request, endpoint: Endpoint, context: Context) -> Scope:
     """
     template = endpoint.template
     scope = template.copy()
+    asgi = template["asgi"]
+    scope["asgi"] = asgi.copy()
     if request.http_version is not _HTTP_1_1:
         scope["http_version"] = request.http_version
     if request.method is not GET:
