@@ -84,8 +84,9 @@ _LARGE = 0x10000
 _MOST_AHEAD = 8
 #: Parts of a text that are shorter than this are joined with the ones before, so that they stay few.
 _SMALL_PART = 16384
-#: What a string takes at most beside its characters.
+#: What a string takes at most beside its characters, and how many bytes of text may take four for each.
 _STRING_OVERHEAD = 80
+_MOST_FOURFOLD = 1 << 20
 
 
 class FrameParser:
@@ -373,12 +374,12 @@ class FrameParser:
     def _keep(self, text: str) -> None:
         """Add to what is kept of the text in the room, small parts as a binary counter adds its ones.
 
-        A character beyond U+FFFF makes each of its part take four bytes: such a text is not kept but decoded again.
+        A character beyond U+FFFF makes each of its part take four bytes: if long, such a text is decoded again instead.
         """
         texts = self._texts
         while texts and len(text) < _SMALL_PART and len(texts[-1]) < 2 * len(text):
             text = texts.pop() + text
-        if text.__sizeof__() > 3 * len(text) + _STRING_OVERHEAD:
+        if self._seen > _MOST_FOURFOLD and text.__sizeof__() > 3 * len(text) + _STRING_OVERHEAD:
             self._keeps = False
             texts.clear()
         elif text:
