@@ -17,11 +17,7 @@ from pronghorn import acceptor as module
 from pronghorn.acceptor import Acceptor
 from pronghorn.scoreboard import CLOSED
 from pronghorn.tls import ServerTls
-
-try:
-    import uvloop
-except ImportError:
-    uvloop = None  # type: ignore[assignment]
+from tests.support.loops import fresh_loop
 
 _SECONDS = 10.0
 
@@ -124,10 +120,7 @@ Run = Callable[..., None]
 
 @pytest.fixture(params=["asyncio", "uvloop"])
 def run(request: pytest.FixtureRequest) -> Iterator[Run]:
-    if request.param == "uvloop" and uvloop is None:
-        pytest.skip("uvloop is not installed")
-    make = asyncio.new_event_loop if request.param == "asyncio" else uvloop.new_event_loop
-    loop = make()
+    loop = fresh_loop(request.param)
     failures: list[dict[str, Any]] = []
     loop.set_exception_handler(lambda loop, context: failures.append(context))
 

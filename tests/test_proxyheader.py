@@ -7,7 +7,7 @@ import contextlib
 import socket
 import ssl
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,7 @@ import trustme
 from pronghorn.proxies import TrustList
 from pronghorn.proxyheader import Opening, ProxyHeaderReader
 from pronghorn.wire.proxy_protocol import ProxyHeader
-
-try:
-    import uvloop
-except ImportError:
-    uvloop = None
+from tests.support.loops import LONG, Run
 
 V1 = b"PROXY TCP4 203.0.113.7 198.51.100.2 56324 443\r\n"
 V1_HEADER = ProxyHeader(1, "TCP4", ("203.0.113.7", 56324), ("198.51.100.2", 443))
@@ -29,22 +25,6 @@ V2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes([203, 0, 113, 7, 198, 51, 100
 V2_HEADER = ProxyHeader(2, "TCP4", ("203.0.113.7", 56324), ("198.51.100.2", 443))
 REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 LOCAL = TrustList(["127.0.0.1", "::1"])
-#: No test comes near it unless something hangs.
-LONG = 30.0
-
-Run = Callable[[Coroutine[Any, Any, Any]], Any]
-
-
-@pytest.fixture(params=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Iterator[Run]:
-    """Run a coroutine on a fresh loop of either kind, within a time limit."""
-    if request.param == "uvloop" and uvloop is None:
-        pytest.skip("uvloop is not installed")
-    loop = asyncio.new_event_loop() if request.param == "asyncio" else uvloop.new_event_loop()
-    try:
-        yield lambda coroutine: loop.run_until_complete(asyncio.wait_for(coroutine, LONG))
-    finally:
-        loop.close()
 
 
 @contextlib.contextmanager

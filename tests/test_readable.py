@@ -4,32 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Coroutine, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
 from pronghorn.readable import Readable
-
-try:
-    import uvloop
-except ImportError:
-    uvloop = None
-
-LONG = 30.0
-Run = Callable[[Coroutine[Any, Any, Any]], Any]
-
-
-@pytest.fixture(params=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Iterator[Run]:
-    """Run a coroutine on a fresh loop of either kind, within a time limit."""
-    if request.param == "uvloop" and uvloop is None:
-        pytest.skip("uvloop is not installed")
-    loop = asyncio.new_event_loop() if request.param == "asyncio" else uvloop.new_event_loop()
-    try:
-        yield lambda coroutine: loop.run_until_complete(asyncio.wait_for(coroutine, LONG))
-    finally:
-        loop.close()
+from tests.support.loops import Run
 
 
 @pytest.fixture

@@ -20,11 +20,7 @@ from gunicorn.config import Config
 from pronghorn.asgi.tls_extension import cipher_suites, tls_extension
 from pronghorn.tls import ALPN, INTERVAL, ServerTls, TlsError, is_plain_http, make_context
 from tests.support.certificates import Log, Site, client_context, handshake, identity, leaf_of
-
-try:
-    import uvloop
-except ImportError:
-    uvloop = None
+from tests.support.loops import fresh_loop
 
 LONG = 30.0
 TELLS_CHAIN = sys.version_info >= (3, 13)
@@ -518,9 +514,7 @@ class Told(asyncio.Protocol):
 
 @pytest.fixture(params=["asyncio", "uvloop"])
 def loop(request: pytest.FixtureRequest) -> Iterator[asyncio.AbstractEventLoop]:
-    if request.param == "uvloop" and uvloop is None:
-        pytest.skip("uvloop is not installed")
-    loop = asyncio.new_event_loop() if request.param == "asyncio" else uvloop.new_event_loop()
+    loop = fresh_loop(request.param)
     yield loop
     loop.run_until_complete(loop.shutdown_default_executor())
     loop.close()

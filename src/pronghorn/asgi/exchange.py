@@ -142,7 +142,7 @@ class HttpExchange(Source):
         Raises ProtocolError for what a proxy's fields cannot mean.
         """
         context = self._context
-        if context.forwarded is not None and self.endpoint.trusted:
+        if self.endpoint.trusted:
             self.endpoint = endpoint_of(self.request, self.endpoint, context)
         self.started = _monotonic() if context.timed else context.clock
         try:

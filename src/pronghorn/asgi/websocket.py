@@ -139,7 +139,7 @@ class WebSocketExchange(Inbox):
     def start(self) -> None:
         """Check the handshake, build the scope and run the application. Raises ProtocolError."""
         context = self._context
-        if context.forwarded is not None and self.endpoint.trusted:
+        if self.endpoint.trusted:
             self.endpoint = endpoint_of(self.request, self.endpoint, context)
         self.started = _monotonic() if context.timed else context.clock
         request = self.request

@@ -17,7 +17,7 @@ MOST_HELD = 0.0005
 #: then, no answer waits for another's application. Less may well be another process on the same core.
 BLOCKED = 0.1
 WARY = 10.0
-_MOST_HELD, _BLOCKED, _WARY = MOST_HELD, BLOCKED, WARY
+_MOST_HELD, _BLOCKED, _WARY = MOST_HELD, BLOCKED, WARY  # compiled, C doubles, which nobody could import
 
 
 class TurnTaker:
@@ -30,6 +30,7 @@ class TurnTaker:
         raise NotImplementedError
 
     def end_turn(self) -> None:
+        """The others have taken theirs: write."""
         raise NotImplementedError
 
     def abort(self) -> None:
