@@ -201,6 +201,7 @@ class OverHttp1(Conversation):
         elif body:
             lines.append(b"content-length: %d" % len(body))
         self.wire.send(b"\r\n".join(lines) + b"\r\n\r\n" + (b"" if streams else body or b""))
+        self.wire.take_turn()
 
     @property
     def log(self) -> RecordingLog:

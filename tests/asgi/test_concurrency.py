@@ -394,6 +394,8 @@ async def test_an_async_generator_is_closed(talk: Talk) -> None:
 async def test_an_application_that_does_not_wait_answers_within_the_turn_of_its_request(eager: bool) -> None:
     wire = Wire(sets_variable, eager=eager)
     wire.send(GET % b"/quick")
+    assert wire.received == b"", "not within the read"
+    wire.take_turn()
     assert bool(wire.received) is eager
     assert await answers(wire, 1) == [b"unset"]
 
@@ -408,6 +410,7 @@ async def test_an_application_that_waits_does_not_hold_the_turn_up(eager: bool) 
 
     wire = Wire(app, eager=eager)
     wire.send(GET % b"/")
+    wire.take_turn()
     assert wire.received == b""
     assert len(wire.context.tasks) == 1
     gate.set()

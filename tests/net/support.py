@@ -176,7 +176,9 @@ class Wire:
     """One connection that serves ``app`` over HTTP/1, seen from the peer.
 
     ``attributes`` are the context's. Bytes go in by ``send`` and come out in ``received``; time passes by
-    ``advance``. ``turn``: another's, to take turns together.
+    ``advance``. Reading and answering are two steps, as on a loop: what ``send`` had read is answered in the turn that
+    follows, which is the loop's to take, or ``take_turn``'s at once.
+    ``worker``: a wire whose context, reaper and turn this one shares, as connections of one worker do.
     """
 
     def __init__(
@@ -186,15 +188,18 @@ class Wire:
         eager: bool = False,
         extra: dict[str, Any] | None = None,
         rules: Rules | None = None,
-        turn: Turn | None = None,
+        worker: Wire | None = None,
         **attributes: Any,
     ) -> None:
-        attributes.setdefault("rules", rules or Rules())
-        attributes.setdefault("trusting_rules", attributes["rules"])
-        self.context: Context = make_context(app, eager=eager, **attributes)
         loop = asyncio.get_running_loop()
-        self.reaper = Reaper(loop, self.context)
-        self.turn = turn or Turn(self.context)
+        if worker is None:
+            attributes.setdefault("rules", rules or Rules())
+            attributes.setdefault("trusting_rules", attributes["rules"])
+            self.context: Context = make_context(app, eager=eager, **attributes)
+            self.reaper = Reaper(loop, self.context)
+            self.turn = Turn(self.context)
+        else:
+            self.context, self.reaper, self.turn = worker.context, worker.reaper, worker.turn
         self.connection = Connection(self.context, self.reaper, self.turn, Http1)
         self.transport = FakeTransport(loop, **(extra or {}))
         self.transport.protocol = self.connection
@@ -214,9 +219,12 @@ class Wire:
         return self.transport.closing
 
     def send(self, data: bytes) -> None:
-        """Have ``data`` read, and then its turn taken, without a turn of the loop in between."""
+        """Have ``data`` read, and nothing more: what is to be answered is, in the turn that comes."""
         assert data
         self.transport.arrive(data)
+
+    def take_turn(self) -> None:
+        """Take the turn that was asked for, without a turn of the loop before it."""
         self.turn.run()
 
     def send_eof(self) -> None:

@@ -29,6 +29,7 @@ async def test_it_is_there_at_once_and_whole(eager: bool, request_bytes: bytes) 
 
     wire = Wire(app, eager=eager)
     wire.send(request_bytes)
+    wire.take_turn()
     if eager:
         assert events, "the application had to wait for a turn of the loop"
     await wire.answered()

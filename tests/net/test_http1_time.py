@@ -61,9 +61,11 @@ async def test_the_next_head_has_its_time_from_its_first_byte(eager: bool) -> No
     await wire.answered()
     wire.advance(KEEPALIVE - 1)
     wire.send(b"GET ")
+    wire.take_turn()
     for _ in range(3):
         wire.advance(HEADER / 4)
         wire.send(b"/")
+        wire.take_turn()
     assert statuses(wire) == [200]
     wire.advance(HEADER / 4 + 0.1)
     assert statuses(wire) == [200, 408]
@@ -132,6 +134,7 @@ async def test_empty_lines_do_not_keep_a_connection_alive_for_ever(eager: bool) 
     for _ in range(20):
         if not wire.closed and not wire.transport.eof_written:
             wire.send(b"\r\n")
+            wire.take_turn()
             wire.advance(KEEPALIVE - 0.1)
     assert wire.closed or wire.transport.eof_written
 
