@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from pronghorn.net.connection import Connection, Protocol
+from pronghorn.net.connection import Connection
+from pronghorn.net.protocol import Protocol
 from pronghorn.net.reaper import Reaper
 from pronghorn.net.turn import Turn
 from tests.asgi.doubles import RecordingLog, make_context

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from pronghorn.net.connection import Connection, State
+from pronghorn.net.closing import State
+from pronghorn.net.connection import Connection
 from pronghorn.net.reaper import Reaper
 from pronghorn.net.turn import Turn
 from tests.asgi.doubles import in_loop, make_context, settle

@@ -1,4 +1,4 @@
-"""``net/connection``: each way in which it ends, from each of its states."""
+"""``net/closing``: each way in which a connection ends, from each of its states."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pronghorn.net.connection import FAREWELL, LINGER, State
+from pronghorn.net.closing import FAREWELL, LINGER, State
 from tests.asgi.doubles import in_loop, settle, until
 from tests.net.bench import WRITE, Bench, end_by
 

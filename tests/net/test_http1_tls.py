@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pronghorn.net.connection import State
+from pronghorn.net.closing import State
 from tests.asgi.apps import Receive, Scope, Send, reply
 from tests.asgi.doubles import in_loop, until
 from tests.net.support import GET, Wire, post

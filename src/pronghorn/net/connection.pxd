@@ -2,33 +2,12 @@ cimport cython
 
 from pronghorn.asgi.context cimport Context
 from pronghorn.asgi.scope cimport Endpoint
+from pronghorn.net.closing cimport Closing
+from pronghorn.net.protocol cimport Protocol
 from pronghorn.net.turn cimport Turn, TurnTaker
-
-# State:
-#
-#   SERVING ──drain──► DRAINING
-#      └──────┬───────────┘
-#             ├──linger──► LINGERING ──eof, time, under TLS a pause──► CLOSED     no more is written, reads are dropped
-#             └──close, abort, lost──────────────────────────────────► CLOSED
 
 cdef int _SERVING, _DRAINING, _LINGERING, _CLOSED
 cdef Py_ssize_t _MOST_JOINED
-
-
-cdef class Protocol:
-    cpdef data_received(self, bytes data)
-    cpdef bint eof_received(self) except -1
-    cpdef connection_lost(self)
-    cpdef resume_writing(self)
-    cpdef take_turn(self)
-    cpdef flush(self)
-    cpdef on_deadline(self, double now)
-    cpdef double last_call(self) except? -1
-    cpdef tuple exchanges(self)
-    cpdef refuse(self, error)
-    cpdef drain(self)
-    cpdef wind_up(self)
-    cpdef terminate(self)
 
 
 cdef class Connection(TurnTaker):
@@ -43,11 +22,10 @@ cdef class Connection(TurnTaker):
     cdef public object opening
     cdef bint _reading
     cdef readonly bint writable
-    cdef Py_ssize_t _left_to_write
     cdef object _transfer
-    cdef double _patience
     # its life
     cdef int _state
+    cdef Closing _closing
     cdef public double deadline
     # what speaks on it
     cdef Protocol _protocol
@@ -72,10 +50,14 @@ cdef class Connection(TurnTaker):
     cpdef bint can_sendfile(self) except -1
     cpdef set_write_marks(self, int high)
     cpdef Py_ssize_t unsent(self) except -1
+    cpdef bint waits_for_file(self) except -1
+    cpdef enter(self, int state)
+    cdef Closing _ending(self)
+    cpdef double last_call(self) except? -1
+    cpdef tell_late(self, double now)
     cpdef close(self)
     cpdef bint close_idle(self) except -1
     cpdef linger(self, bint sending=*)
-    cdef _await_pause(self)
     cpdef abort(self)
     cpdef drain(self)
     cpdef bint has_unread(self) except -1

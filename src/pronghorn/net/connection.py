@@ -1,4 +1,4 @@
-"""One accepted socket: reads, writes, flow control and the way it ends. The protocol on it is ``net/http1``'s.
+"""One accepted socket: reads, writes, flow control. The protocol on it is ``net/http1``'s, its end ``net/closing``'s.
 
 Knows transports and addresses; builds neither a scope nor a response.
 """
@@ -8,100 +8,25 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
-import struct
-import sys
 import termios
 from collections.abc import Callable
-from enum import IntEnum
 from typing import Any
 
 from pronghorn.asgi.context import Context
 from pronghorn.asgi.scope import endpoint_for
 from pronghorn.asgi.stream import Exchange
+from pronghorn.net.closing import Closing, State, shut_down_sending
 from pronghorn.net.reaper import Reaper
 from pronghorn.net.turn import Turn, TurnTaker
-from pronghorn.wire.errors import ProtocolError
-
-
-class State(IntEnum):
-    """How long a connection lives; drawn in ``connection.pxd``."""
-
-    SERVING = 0
-    DRAINING = 1
-    LINGERING = 2
-    CLOSED = 3
-
 
 _SERVING = int(State.SERVING)
 _DRAINING = int(State.DRAINING)
 _LINGERING = int(State.LINGERING)
 _CLOSED = int(State.CLOSED)
 
-#: Seconds during which what a peer still sends is read and dropped, so that our last response reaches it: closing a
-#: socket with unread bytes resets the connection (RFC 9112 section 9.6).
-LINGER = 2.0
-#: Seconds for a peer to answer the close_notify of TLS once it has all that was written; it need not (RFC 8446 section
-#: 6.1), and one that keeps the connection in a pool and does not look at it never does.
-FAREWELL = 0.5
 _NONE_UNREAD = bytes(4)
-#: ``struct linger``: on, for no time (socket(7)).
-_RESET = struct.pack("ii", 1, 0)
 #: A batch of small writes is joined; larger ones go out as they are.
 _MOST_JOINED = 65536
-
-
-class Protocol:
-    """What speaks on a connection. Implemented in ``net/http1``."""
-
-    __slots__ = ()
-
-    def data_received(self, data: bytes) -> None:
-        raise NotImplementedError
-
-    def eof_received(self) -> bool:
-        """The peer sends no more; return whether the socket stays open for what we still have to send."""
-        raise NotImplementedError
-
-    def connection_lost(self) -> None:
-        raise NotImplementedError
-
-    def resume_writing(self) -> None:
-        raise NotImplementedError
-
-    def take_turn(self) -> None:
-        """The turn that was asked for. What is to be written is held back until ``flush``."""
-        raise NotImplementedError
-
-    def flush(self) -> None:
-        """The others have taken their turns: write."""
-        raise NotImplementedError
-
-    def on_deadline(self, now: float) -> None:
-        raise NotImplementedError
-
-    def last_call(self) -> float:
-        """A deadline that holds whatever the peer does, 0 for none."""
-        return 0.0
-
-    def exchanges(self) -> tuple[Exchange, ...]:
-        """The requests under way, for diagnostics. May be called from another thread."""
-        return ()
-
-    def refuse(self, error: ProtocolError) -> None:
-        """Answer ``error`` in place of whatever the peer asks, and close."""
-        raise NotImplementedError
-
-    def drain(self) -> None:
-        """Finish what is under way and close; nothing new but what the peer has already sent."""
-        raise NotImplementedError
-
-    def wind_up(self) -> None:
-        """The time for draining is almost over: tell what has no end of its own."""
-        raise NotImplementedError
-
-    def terminate(self) -> None:
-        """The time for draining is over: cancel what is under way."""
-        raise NotImplementedError
 
 
 class Connection(TurnTaker):
@@ -114,8 +39,7 @@ class Connection(TurnTaker):
 
     __slots__ = (
         "_choose",
-        "_left_to_write",
-        "_patience",
+        "_closing",
         "_protocol",
         "_reading",
         "_state",
@@ -141,9 +65,8 @@ class Connection(TurnTaker):
         self.opening: Any = None
         self._state = _SERVING
         self._reading = True
-        self._left_to_write = 0
+        self._closing: Closing | None = None
         self._transfer: Any = None
-        self._patience = 0.0
         self.writable = True
         self.deadline = 0.0
 
@@ -180,8 +103,8 @@ class Connection(TurnTaker):
         protocol = self._protocol  # held, for it may end the connection
         if self._state < _LINGERING:
             protocol.data_received(data)
-        elif self._state == _LINGERING and self._patience:
-            self._await_pause()
+        elif self._state == _LINGERING:
+            self._ending().on_data()
 
     def take_turn(self) -> None:
         protocol = self._protocol
@@ -207,6 +130,7 @@ class Connection(TurnTaker):
         if protocol is not None:
             protocol.connection_lost()
         self._transport = None
+        self._closing = None
         self.reaper.discard(self)
 
     def pause_writing(self) -> None:
@@ -215,7 +139,7 @@ class Connection(TurnTaker):
             transfer.pause()
             return
         self.writable = False
-        self._watch_writing()
+        self._ending().watch_writing()
 
     def resume_writing(self) -> None:
         if self._transport is None or (self._state < _LINGERING and self._transport.is_closing()):
@@ -227,7 +151,9 @@ class Connection(TurnTaker):
             transfer.resume()
             return
         self.writable = True
-        self.deadline = self.within(LINGER) if self._state >= _LINGERING else 0.0
+        self.deadline = 0.0
+        if self._state >= _LINGERING:
+            self._ending().on_writable()
         self.tell_writable()
 
     # -- what the protocol asks -------------------------------------------------------------------------------------
@@ -297,13 +223,13 @@ class Connection(TurnTaker):
         """``transfer``, a FileTransfer, is the only one to write until ``end_transfer``."""
         self._transfer = transfer
         self.writable = False
-        self._watch_writing()
+        self._ending().watch_writing()
 
     def end_transfer(self, paused: bool) -> None:
         """Others may write again; ``paused``: when the transport's buffer has gone down."""
         self._transfer = None
         if paused:
-            self._watch_writing()
+            self._ending().watch_writing()
         elif self._transport is not None and not self._transport.is_closing():
             self.writable = True
             self.deadline = 0.0
@@ -336,47 +262,39 @@ class Connection(TurnTaker):
         size: int = 0 if self._transport is None else self._transport.get_write_buffer_size()
         return size if self._transfer is None else size + self._transfer.unsent()
 
+    def waits_for_file(self) -> bool:
+        """Whether a file on its way is waited for, not the peer."""
+        transfer = self._transfer
+        return transfer is not None and bool(transfer.is_reading())
+
     # -- the end ----------------------------------------------------------------------------------------------------
+
+    def enter(self, state: int) -> None:
+        """Change the ``State``."""
+        self._state = state
+
+    def _ending(self) -> Closing:
+        closing = self._closing
+        if closing is None:
+            closing = self._closing = Closing(self, self._transport)
+        return closing
+
+    def last_call(self) -> float:
+        """A deadline that holds whatever the peer does, 0 for none."""
+        protocol = self._protocol
+        return 0.0 if protocol is None else float(protocol.last_call())
+
+    def tell_late(self, now: float) -> None:
+        """Let the protocol judge, for its deadline has passed as well."""
+        protocol = self._protocol
+        if protocol is not None:
+            protocol.on_deadline(now)
 
     def close(self) -> None:
         """Close once all that was written has been sent."""
         self._stop_transfer()
         if self._state < _CLOSED and self._transport is not None:
-            self._state = _CLOSED
-            if self.writable or not self.deadline:
-                self._watch_writing()
-            self._transport.close()
-            if self.writable and self.is_tls():
-                self._left_to_write = self._unacknowledged()
-                self._patience = self.within(self.context.write_timeout)
-                self.deadline = self.within(FAREWELL)
-
-    def _unacknowledged(self) -> int:
-        """Bytes of TLS that the peer has not acknowledged. What is between the loop's layers cannot be seen, but while
-        there is any, the kernel's queue is not empty."""
-        unsent = self.unsent()
-        sock = self.extra_info("socket")
-        if sock is None:
-            return unsent
-        try:
-            queued = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, _NONE_UNREAD)
-        except OSError:  # a system that does not tell it of sockets
-            return unsent
-        return unsent + int.from_bytes(queued, sys.byteorder)
-
-    def _end_tls(self, now: float) -> None:
-        """The end of TLS was announced: wait for what was written to arrive, while it does, and for no answer."""
-        unsent = self._unacknowledged()
-        if not unsent:
-            self.abort()
-            return
-        if unsent < self._left_to_write:
-            self._left_to_write = unsent
-            self._patience = self.within(self.context.write_timeout)
-        elif self._patience and now >= self._patience:
-            self._give_up_on_reader()
-            return
-        self.deadline = self.within(FAREWELL)
+            self._ending().close()
 
     def close_idle(self) -> bool:
         """Close, unless the peer has sent what the loop has not read yet; whether it is closed.
@@ -387,52 +305,18 @@ class Connection(TurnTaker):
         if self.has_unread():
             return False
         if not self.is_tls():  # which says its end itself
-            _shut_down_sending(self.extra_info("socket"))
+            shut_down_sending(self.extra_info("socket"))
         self.close()
         return True
 
     def linger(self, sending: bool = True) -> None:
-        """Close, but read and drop for a moment what the peer is still sending, lest it loses our last words.
+        """Close, but read and drop for a moment what the peer is still sending, so that it receives our last response.
 
         ``sending``: it is in the middle of something, and not just free to send more.
         """
-        if self._state >= _LINGERING or self._transport is None:
-            return
-        self._stop_transfer()
-        if self.is_tls():
-            self._linger_in_tls(sending)
-            return
-        if not self._transport.can_write_eof():
-            self.close()
-            return
-        self._state = _LINGERING
-        self.resume_reading()
-        self._transport.write_eof()
-        self._left_to_write = self._transport.get_write_buffer_size()
-        self.deadline = self.within(LINGER)
-
-    def _linger_in_tls(self, sending: bool) -> None:
-        """The loops cannot end one direction of TLS, and asyncio's resets a connection on which anything comes after
-        its close_notify. So the end waits for a pause of the peer, which can tell from the response that it is to end;
-        one that need not be sending is not kept waiting."""
-        if not sending and not self.has_unread():
-            self.close()
-            return
-        self._state = _LINGERING
-        self.resume_reading()
-        self._patience = self.within(LINGER)
-        self._await_pause()
-
-    def _await_pause(self) -> None:
-        pause = self.within(FAREWELL)
-        self.deadline = pause if pause < self._patience else self._patience
-
-    def _judge_pause(self, now: float) -> None:
-        """Nothing came for a moment, or the time is over; who lacks our last words yet may be about to go on."""
-        if now < self._patience and (self._unacknowledged() or self.has_unread()):
-            self._await_pause()
-        else:
-            self.close()
+        if self._state < _LINGERING and self._transport is not None:
+            self._stop_transfer()
+            self._ending().linger(sending)
 
     def abort(self) -> None:
         """Close at once; what has not been sent is lost."""
@@ -449,54 +333,10 @@ class Connection(TurnTaker):
         protocol = self._protocol
         if self._transport is None or protocol is None:
             return
-        if self._state == _CLOSED and self.writable and self.is_tls():
-            self._end_tls(now)
-            return
-        if self._state == _LINGERING and self._patience:
-            self._judge_pause(now)
-            return
-        unsent = self._transport.get_write_buffer_size()
-        if self._state == _LINGERING and unsent:
-            self.close()
-        elif not self.writable or (self._state == _CLOSED and unsent):
-            last_call = protocol.last_call()
-            if last_call and now >= last_call:
-                protocol.on_deadline(now)
-            else:
-                self._judge_slow_reader()
-        elif self._state >= _LINGERING:
-            self.abort()
+        if self._state >= _LINGERING or not self.writable:
+            self._ending().on_deadline(now)
         else:
             protocol.on_deadline(now)
-
-    def _watch_writing(self) -> None:
-        """Give the peer its time to read what is written, but no more than what is left for the whole."""
-        self._left_to_write = self.unsent()
-        self.deadline = self.within(self.context.write_timeout)
-        protocol = self._protocol
-        last_call = 0.0 if protocol is None else protocol.last_call()
-        if last_call and (not self.deadline or last_call < self.deadline):
-            self.deadline = last_call
-
-    def _judge_slow_reader(self) -> None:
-        transfer = self._transfer
-        if self.unsent() < self._left_to_write or (transfer is not None and transfer.is_reading()):
-            self._watch_writing()
-        else:
-            self._give_up_on_reader()
-
-    def _give_up_on_reader(self) -> None:
-        self.context.log.info("Closed connection from ip=%s: it does not read its response", self.peer())
-        self._drop_unsent()
-        self.abort()
-
-    def _drop_unsent(self) -> None:
-        """Let the end be a reset: after an orderly one the kernel would hold megabytes for a peer that reads nothing,
-        and offer them for minutes."""
-        sock = self.extra_info("socket")
-        if sock is not None:
-            with socket.socket(fileno=os.dup(sock.fileno())) as same:  # uvloop's own object has no setsockopt
-                same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
 
     def drain(self) -> None:
         """Finish what is under way, then close."""
@@ -527,19 +367,6 @@ class Connection(TurnTaker):
         """The peer as it stands in a log line."""
         client = None if self.endpoint is None else self.endpoint.client
         return "unix" if client is None else str(client[0])
-
-
-def _shut_down_sending(sock: Any) -> None:
-    """What ``write_eof`` leaves to the loop's next turn."""
-    if sock is None:
-        return
-    borrowed = socket.socket(sock.family, sock.type, sock.proto, fileno=sock.fileno())
-    try:
-        borrowed.shutdown(socket.SHUT_WR)
-    except OSError:
-        pass  # the peer has left, which the loop has not heard of yet
-    finally:
-        borrowed.detach()
 
 
 def _client_address(name: Any) -> tuple[str, int] | None:

@@ -3,7 +3,8 @@ cimport cython
 from pronghorn.asgi.context cimport Context
 from pronghorn.asgi.exchange cimport HttpExchange
 from pronghorn.asgi.stream cimport Exchange, Stream
-from pronghorn.net.connection cimport Connection, Protocol
+from pronghorn.net.connection cimport Connection
+from pronghorn.net.protocol cimport Protocol
 from pronghorn.wire.http1_parser cimport Http1Parser
 from pronghorn.wire.http1_writer cimport Http1Writer
 from pronghorn.wire.request cimport Request

@@ -14,7 +14,8 @@ from pronghorn.asgi.exchange import HttpExchange
 from pronghorn.asgi.files import FilePart
 from pronghorn.asgi.stream import Exchange, Stream
 from pronghorn.asgi.websocket import WebSocketExchange
-from pronghorn.net.connection import Connection, Protocol
+from pronghorn.net.connection import Connection
+from pronghorn.net.protocol import Protocol
 from pronghorn.net.sendfile import FileTransfer
 from pronghorn.wire import http1_parser
 from pronghorn.wire.errors import ProtocolError
