@@ -21,13 +21,16 @@ MOST_TURNS = 20_000
 #: Seconds after which a test hangs; far more than any needs.
 HANGS = 120.0
 
+#: What was done to a double that what it stands for would not forgive, or would drop without a word.
+misuses: list[str] = []
+
 EAGER_POSSIBLE = sys.version_info >= (3, 12)
 #: The ways to start applications that this Python has.
 WAYS_TO_START = [False, True] if EAGER_POSSIBLE else [False]
 
 
 def in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run an asynchronous test in a loop of its own, where leftover tasks and unheard errors are failures."""
+    """Run an asynchronous test in a loop of its own, where leftover tasks, unheard errors and misuses are failures."""
 
     @functools.wraps(test)
     def run(*args: Any, **kwargs: Any) -> None:
@@ -40,8 +43,10 @@ async def _supervised(test: Coroutine[Any, Any, None]) -> None:
     loop = asyncio.get_running_loop()
     unheard: list[dict[str, Any]] = []
     loop.set_exception_handler(lambda _, details: unheard.append(details))
+    misuses.clear()
     await asyncio.wait_for(test, HANGS)
     assert not unheard, unheard
+    assert not misuses, misuses
 
 
 async def settle(turns: int = QUIET_TURNS) -> None:

@@ -18,7 +18,8 @@ from pronghorn.asgi.stream import RecordingStream
 from pronghorn.wire.request import Request
 from tests.asgi.apps import App, Receive, Send, reply
 from tests.asgi.doubles import RecordingLog, make_context, until
-from tests.net.support import CLIENT, SERVER, Answer, Wire
+from tests.net.support import Answer, Wire
+from tests.net.transport import CLIENT, SERVER
 
 Headers = list[tuple[bytes, bytes]]
 

@@ -11,7 +11,8 @@ import pytest
 from tests.asgi.apps import Receive, Send, body, hello, read_all, reply, start
 from tests.asgi.doubles import in_loop, until
 from tests.asgi.support import Conversation, scope_of
-from tests.net.support import CLIENT, SERVER, Wire
+from tests.net.support import Wire
+from tests.net.transport import CLIENT, SERVER
 
 Talk = Callable[..., Conversation]
 Scope = dict[str, Any]

@@ -12,7 +12,7 @@ from pronghorn.asgi.scope import endpoint_for
 from tests.asgi.apps import Event, Receive, Scope, Send, sends
 from tests.asgi.chat import ACCEPT, CARRIERS, Chat, Hands, Recorder, echo, fields
 from tests.asgi.doubles import in_loop, make_context, settle, until
-from tests.net.support import CLIENT, SERVER
+from tests.net.transport import CLIENT, SERVER
 from tests.support.frames import ACCEPT as ACCEPT_KEY
 from tests.support.frames import BINARY, CONT, PING, PONG, TEXT, sent, sent_close
 

@@ -10,7 +10,7 @@ from pronghorn.net.protocol import Protocol
 from pronghorn.net.reaper import Reaper
 from pronghorn.net.turn import Turn
 from tests.asgi.doubles import RecordingLog, make_context
-from tests.net.support import HIGH_WATER, FakeTransport
+from tests.net.transport import HIGH_WATER, FakeTransport
 
 WRITE = 60.0
 

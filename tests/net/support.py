@@ -1,4 +1,4 @@
-"""A connection without a socket: a transport that is a Python object, with the peer's end of it in the test's hand."""
+"""A connection without a socket that serves an application, and what its peer understands of it."""
 
 from __future__ import annotations
 
@@ -16,160 +16,9 @@ from pronghorn.net.turn import Turn
 from pronghorn.wire.http1_rules import Rules
 from tests.asgi.apps import Event, Receive, Scope, Send, read_all, reply
 from tests.asgi.doubles import RecordingLog, make_context, until
+from tests.net.transport import FakeTransport
 
-#: asyncio's own marks: ``pause_writing`` above, ``resume_writing`` at or below.
-HIGH_WATER = 65536
-LOW_WATER = 16384
 GET = b"GET %b HTTP/1.1\r\nhost: x\r\n\r\n"
-
-#: What a loop reads from a socket at once, at most.
-MOST_READ = 262144
-
-CLIENT = ("192.0.2.7", 50123)
-SERVER = ("198.51.100.1", 8000)
-
-
-class FakeTransport(asyncio.Transport):
-    """Behaves as asyncio's socket transport does, as far as a protocol can tell.
-
-    ``calls``: what was done to it, by name, in order. ``writes``: what each write carried. ``received``: what has
-    reached the peer. ``delivered``: bytes of the peer's that the protocol has been given. ``write_error``: what the
-    next write meets, when the peer is gone and we have not heard of it.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, **extra: Any) -> None:
-        super().__init__(extra={"peername": CLIENT, "sockname": SERVER} | extra)
-        self._loop = loop
-        self.protocol: Any = None
-        self.calls: list[str] = []
-        self.writes: list[bytes] = []
-        self.received = bytearray()
-        self.delivered = 0
-        self.can_half_close = True
-        self.peer_reads = True
-        self.write_error: Exception | None = None
-        self.reading = True
-        self.closing = False
-        self.lost = False
-        self.eof_written = False
-        self._unsent = bytearray()
-        self._paused_protocol = False
-        self._inbound: list[bytes] = []
-
-    # -- the protocol's side ----------------------------------------------------------------------------------------
-
-    def is_closing(self) -> bool:
-        return self.closing
-
-    def write(self, data: bytes) -> None:
-        assert isinstance(data, bytes), type(data)
-        assert data, "an empty write"
-        assert not self.eof_written, "written after write_eof"
-        if self.lost:
-            return  # the protocol has not heard of it yet
-        assert not self.closing, "written after close"
-        self.writes.append(data)
-        if self.write_error is not None:
-            self._end(self.write_error)
-            return
-        self._unsent += data
-        self._send()
-        if len(self._unsent) > HIGH_WATER and not self._paused_protocol:
-            self._paused_protocol = True
-            self.protocol.pause_writing()
-
-    def writelines(self, list_of_data: Any) -> None:
-        self.calls.append("writelines")
-        self.write(b"".join(list_of_data))
-
-    def can_write_eof(self) -> bool:
-        return self.can_half_close
-
-    def write_eof(self) -> None:
-        self.calls.append("write_eof")
-        self.eof_written = True
-
-    def get_write_buffer_size(self) -> int:
-        return len(self._unsent)
-
-    def pause_reading(self) -> None:
-        assert self.reading, "paused twice"
-        self.calls.append("pause_reading")
-        self.reading = False
-
-    def resume_reading(self) -> None:
-        assert not self.reading, "resumed twice"
-        self.calls.append("resume_reading")
-        self.reading = True
-        self._loop.call_soon(self._deliver)
-
-    def close(self) -> None:
-        self.calls.append("close")
-        if not self.closing:
-            self.closing = True
-            self._inbound.clear()
-            self._send()
-
-    def abort(self) -> None:
-        self.calls.append("abort")
-        self._end(None)
-
-    # -- the peer's side --------------------------------------------------------------------------------------------
-
-    def lose(self, error: Exception | None) -> None:
-        """The connection is no more; the protocol hears of it in the next turn of the loop.
-
-        uvloop gives its buffer up before that and says so, which may not be taken for a peer that reads.
-        """
-        if not self.lost:
-            self._end(error)
-            if self._paused_protocol:
-                self._paused_protocol = False
-                self.protocol.resume_writing()
-
-    def _end(self, error: Exception | None) -> None:
-        if not self.lost:
-            self.lost = True
-            self.closing = True
-            self._unsent.clear()
-            self._loop.call_soon(self.protocol.connection_lost, error)
-
-    def arrive(self, data: bytes) -> None:
-        """Bytes from the peer reach us; an empty ``data`` is the end of its input."""
-        if not data:
-            self._inbound.append(b"")
-        for start in range(0, len(data), MOST_READ):
-            self._inbound.append(data[start : start + MOST_READ])
-        self._deliver()
-
-    def _deliver(self) -> None:
-        while self._inbound and self.reading and not self.closing:
-            data = self._inbound.pop(0)
-            if data:
-                self.delivered += len(data)
-                self.protocol.data_received(data)
-            elif not self.protocol.eof_received():
-                self.close()
-
-    def take(self, size: int | None = None) -> None:
-        """The peer reads ``size`` bytes, or all there are."""
-        count = len(self._unsent) if size is None else size
-        self.received += self._unsent[:count]
-        del self._unsent[:count]
-        if self._paused_protocol and len(self._unsent) <= LOW_WATER:
-            self._paused_protocol = False
-            self.protocol.resume_writing()
-        self._close_when_sent()
-
-    def _send(self) -> None:
-        if self.peer_reads:
-            self.received += self._unsent
-            self._unsent.clear()
-        self._close_when_sent()
-
-    def _close_when_sent(self) -> None:
-        if self.closing and not self._unsent:
-            self._end(None)
 
 
 class Wire:
@@ -232,6 +81,10 @@ class Wire:
 
     def lose(self, error: Exception | None = None) -> None:
         self.transport.lose(error)
+
+    def reset(self) -> None:
+        """The peer resets the connection."""
+        self.transport.reset()
 
     def stop_reading(self) -> None:
         """The peer reads nothing from now on."""

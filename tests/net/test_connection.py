@@ -14,7 +14,7 @@ from pronghorn.net.reaper import Reaper
 from pronghorn.net.turn import Turn
 from tests.asgi.doubles import in_loop, make_context, settle
 from tests.net.bench import WRITE, Bench, Recorder, end_by
-from tests.net.support import CLIENT, SERVER
+from tests.net.transport import CLIENT, SERVER
 
 # -- the beginning --------------------------------------------------------------------------------------------------
 

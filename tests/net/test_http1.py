@@ -10,7 +10,8 @@ import pytest
 
 from tests.asgi.apps import Event, Receive, Send, body, hello, read_all, reply, sends, start
 from tests.asgi.doubles import in_loop, settle, until
-from tests.net.support import GET, HIGH_WATER, MOST_READ, Gate, Wire, echo, post
+from tests.net.support import GET, Gate, Wire, echo, post
+from tests.net.transport import HIGH_WATER, MOST_READ
 
 Scope = dict[str, Any]
 

@@ -9,7 +9,8 @@ import pytest
 
 from tests.asgi.apps import Receive, Send, body, hello, read_all, reply, sends, start
 from tests.asgi.doubles import in_loop, settle, until
-from tests.net.support import GET, HIGH_WATER, MOST_READ, Wire, echo, post
+from tests.net.support import GET, Wire, echo, post
+from tests.net.transport import HIGH_WATER, MOST_READ
 
 Scope = dict[str, Any]
 

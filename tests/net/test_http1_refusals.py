@@ -10,7 +10,8 @@ import pytest
 from pronghorn.wire.http1_rules import Rules
 from tests.asgi.apps import Event, Receive, Send, body, hello, reply, sends, start
 from tests.asgi.doubles import in_loop, settle, until
-from tests.net.support import CLIENT, GET, Gate, Wire, echo, post
+from tests.net.support import GET, Gate, Wire, echo, post
+from tests.net.transport import CLIENT
 
 Scope = dict[str, Any]
 

@@ -9,7 +9,8 @@ import pytest
 
 from tests.asgi.apps import Receive, Scope, Send, hello, reply
 from tests.asgi.doubles import in_loop, settle, until
-from tests.net.support import GET, MOST_READ, Wire
+from tests.net.support import GET, Wire
+from tests.net.transport import MOST_READ
 
 pytestmark = pytest.mark.skipif(sys.version_info < (3, 12), reason="tasks start eagerly on Python 3.12 and later")
 

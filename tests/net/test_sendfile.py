@@ -132,17 +132,22 @@ class Peer:
     async def read_answers(self, count: int) -> list[Any]:
         """Read until ``count`` whole responses are there, or the connection ends."""
         data = bytearray()
+        reading = asyncio.ensure_future(self.loop.sock_recv(self.sock, 1 << 20))
         while True:
-            try:
-                part = await asyncio.wait_for(self.loop.sock_recv(self.sock, 1 << 20), 0.05)
-            except asyncio.TimeoutError:  # nothing more for now: worth the while to let h11 read all of it
-                answers = read_responses(bytes(data), *["GET"] * count)
-                if len(answers) == count and answers[-1].complete:
-                    return answers
-            else:
-                data += part
-                if not part:
+            # Not wait_for: a read that is cancelled as it completes loses what it has read.
+            await asyncio.wait([reading], timeout=0.05)
+            if reading.done():
+                data += reading.result()
+                if not reading.result():
                     return read_responses(bytes(data), *["GET"] * count, ended=True)
+                reading = asyncio.ensure_future(self.loop.sock_recv(self.sock, 1 << 20))
+                continue
+            # Nothing more for now: worth the while to let h11 read all of it.
+            answers = read_responses(bytes(data), *["GET"] * count)
+            if len(answers) == count and answers[-1].complete:
+                reading.cancel()
+                await asyncio.wait([reading])
+                return answers
 
     async def until(self, condition: Callable[[], Any]) -> None:
         while not condition():
