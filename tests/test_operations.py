@@ -21,7 +21,8 @@ def logged() -> Iterator[str]:
                 continue
             if node.func.attr not in LEVELS or not ast.unparse(node.func.value).endswith("log"):
                 continue
-            message = node.args[0]
+            # What a peer can cause has the peer before the message.
+            message = node.args[1 if ast.unparse(node.func.value).endswith("peer_log") else 0]
             if isinstance(message, ast.Constant) and isinstance(message.value, str):
                 parts = [part.strip(" .,:;()") for part in re.split(r"%[.\d]*[a-z]", message.value.partition("\n")[0])]
                 told = [part for part in parts if " " in part]  # none in "%s" alone: the line is another's

@@ -19,6 +19,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
+from pronghorn.asgi.peer_log import PeerLog
 from pronghorn.proxyheader import Opening, ProxyHeaderReader
 from pronghorn.readable import Readable
 from pronghorn.scoreboard import CLOSED, Row
@@ -79,6 +80,7 @@ class Acceptor:
         handshake_timeout: float = 0.0,
         row: Row | None = None,
         proxy_headers: ProxyHeaderReader | None = None,
+        peer_log: PeerLog | None = None,
     ) -> None:
         self._loop = loop
         self._opened = list(listeners)
@@ -87,6 +89,7 @@ class Acceptor:
         self._most = most
         self._count = count
         self._log = log
+        self._peer_log = peer_log or PeerLog(log)
         self._tls = tls
         self._handshake_timeout = handshake_timeout or _WITHOUT_END
         self._tls_times: dict[str, Any] = {}
@@ -342,7 +345,8 @@ class Acceptor:
         """Read a PROXY header first. Where it is refused, TLS leaves no way to say so but in the log."""
         opening = await headers.read(sock)
         if self._tls is not None and opening.error is not None:
-            self._log.warning("Invalid request from ip=%s: %s", _ip(sock.getpeername()), opening.error.reason)
+            ip = _ip(sock.getpeername())
+            self._peer_log.warning(ip, "Invalid request from ip=%s: %s", ip, opening.error.reason)
             raise _Refused
         protocol.opening = opening
         await self._connect(sock, protocol, opening)
@@ -368,11 +372,12 @@ class Acceptor:
 
     def failed(self, sock: socket.socket, peer: Any, protocol: Any, error: BaseException) -> None:
         """A connection did not come about. ``peer``: its address, as ``accept`` told it."""
+        ip = _ip(peer)
         if isinstance(error, ssl.SSLError):
-            self._log.info("TLS handshake with ip=%s failed: %s", _ip(peer), error)
+            self._peer_log.info(ip, "TLS handshake with ip=%s failed: %s", ip, error)
         elif isinstance(error, (OSError, asyncio.TimeoutError, asyncio.CancelledError)):
             # Its own affair, and what health checks do all the time, but worth a line when something is searched.
-            self._log.debug("Connection from ip=%s was not opened: %s", _ip(peer), _reason(error))
+            self._peer_log.debug(ip, "Connection from ip=%s was not opened: %s", ip, _reason(error))
         elif not isinstance(error, _Refused):
             self._log.error("Connection was not opened", exc_info=error)
         sock.close()

@@ -120,6 +120,7 @@ class Server:
             handshake_timeout=settings.timeouts.header,
             row=None if own_listeners else row,
             proxy_headers=self._make_proxy_headers(),
+            peer_log=self.context.peer_log,
         )
         self._reaper.on_change = self._acceptor.closed
 
@@ -348,6 +349,7 @@ class Server:
             shutdown.cancel()
         await self._lifespan.cancel()
         self._reaper.stop()
+        self.context.peer_log.flush()
         if self._date_timer is not None:
             self._date_timer.cancel()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 
@@ -12,7 +13,8 @@ from tests.support.server import GunicornServer
 from tests.support.wait import wait_until
 
 HOST = b"Host: test\r\n"
-REASON = re.compile(r"Invalid request from ip=127\.0\.0\.1: (.*\S)")
+#: Each refusal comes from an address of its own, for of one peer only the first ones are written whole.
+PEERS = (f"127.1.{number // 250}.{number % 250 + 1}" for number in itertools.count())
 
 
 def long_line(length: int) -> bytes:
@@ -103,14 +105,16 @@ BAD_CHUNKS = [
 def refused(server: GunicornServer, data: bytes, status: int) -> str:
     """Send ``data``, expect exactly one ``status`` response and the end; the reason that was logged."""
     start = len(server.log())
-    with server.connect() as client:
+    peer = next(PEERS)
+    reason = re.compile(rf"Invalid request from ip={re.escape(peer)}: (.*\S)")
+    with server.connect(source=peer) as client:
         client.send_until_refused(data)
         response = client.read_response()
         assert response.status == status
         assert "close" in response.connection
         assert response.framing == "length"
         client.assert_closed()
-    lines = wait_until(lambda: REASON.findall(server.log()[start:]), 3, lambda: f"a reason in {server.log()[start:]!r}")
+    lines = wait_until(lambda: reason.findall(server.log()[start:]), 3, lambda: f"a reason in {server.log()[start:]!r}")
     assert len(lines) == 1, f"one line per bad request, found {lines} in:\n{server.log()[start:]}"
     assert "Traceback" not in server.log()[start:]
     return str(lines[0])

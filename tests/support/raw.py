@@ -87,7 +87,10 @@ class Response:
 class RawClient:
     """One connection to the server. Every call ends within ``timeout`` seconds or raises ``TimeoutError``."""
 
-    def __init__(self, address: Address, *, timeout: float = 15.0, receive_buffer: int = 0) -> None:
+    def __init__(
+        self, address: Address, *, timeout: float = 15.0, receive_buffer: int = 0, source: str = ""
+    ) -> None:
+        """``source``: the address to come from."""
         self.timeout = timeout
         self.unread = bytearray()  # arrived, and no part of a response that was read
         family = _family(address)
@@ -96,6 +99,8 @@ class RawClient:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.sock.settimeout(timeout)
         try:
+            if source:
+                self.sock.bind((source, 0))
             self.sock.connect(str(address) if family == socket.AF_UNIX else address)
             if family != socket.AF_UNIX:
                 # Otherwise Nagle's algorithm joins the pieces that slow senders mean to send apart.

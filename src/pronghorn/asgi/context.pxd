@@ -9,6 +9,7 @@ cdef class Context:
     cdef public object app
     cdef public object loop
     cdef public object log
+    cdef public object peer_log
     cdef public dict state
     cdef public str root_path
     # its tasks

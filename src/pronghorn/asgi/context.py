@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pronghorn.asgi.forwarding import Forwarder
+from pronghorn.asgi.peer_log import PeerLog
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class Context:
 
     ``defaults``: the Date line, the Server line and both, as the wire wants them. ``clock``: the loop's time as of
     the last sweep, good enough for deadlines; ``margin``: by how much it may lag behind. ``observer``: called with each
-    finished exchange, or None. ``sendfile``: whether the kernel may send files by itself where it can.
+    finished exchange, or None. ``peer_log``: for lines that a peer can cause. ``sendfile``: whether the kernel may send
+    files by itself where it can.
     """
 
     __slots__ = (
@@ -70,6 +72,7 @@ class Context:
         "on_fatal",
         "on_limit",
         "on_loop",
+        "peer_log",
         "pre_request",
         "request_timeout",
         "requests",
@@ -91,6 +94,7 @@ class Context:
         self.app = app
         self.loop = loop
         self.log = log
+        self.peer_log = PeerLog(log)
         self.state: dict[str, Any] | None = None
         self.root_path = ""
         # tasks

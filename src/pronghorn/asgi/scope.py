@@ -49,6 +49,12 @@ class Endpoint:
         return endpoint
 
 
+def address_of(endpoint: Endpoint) -> str:
+    """The client as it stands in a log line."""
+    client = endpoint.client
+    return "unix" if client is None else str(client[0])
+
+
 #: Templates that are kept. A PROXY header can tell any address as ours.
 _MOST_TEMPLATES = 64
 

@@ -22,7 +22,7 @@ from pronghorn.asgi.events import as_bytes, as_dict
 from pronghorn.asgi.exchange import CLIENT_CLOSED_REQUEST
 from pronghorn.asgi.inbox import Inbox
 from pronghorn.asgi.receive import receive, woken
-from pronghorn.asgi.scope import Endpoint, endpoint_of, websocket_scope
+from pronghorn.asgi.scope import Endpoint, address_of, endpoint_of, websocket_scope
 from pronghorn.asgi.stream import Stream
 from pronghorn.asgi.websocket_events import as_str, close_of, denial_of, fail_later, tells_disconnect
 from pronghorn.wire import ws_deflate, ws_frames, ws_handshake, ws_writer
@@ -191,9 +191,7 @@ class WebSocketExchange(Inbox):
     def _fail(self, error: BaseException) -> None:
         gone = self._state >= _CLOSING or self._last is not None
         if not (is_disconnect(error) or (gone and (came_of_disconnect(error) or tells_disconnect(error)))):
-            self._context.log.error(
-                "Exception in ASGI application, %s", self.describe(), exc_info=(type(error), error, error.__traceback__)
-            )
+            self._context.log.error("Exception in ASGI application, %s", self.describe(), exc_info=error)
         self._end(CloseCode.INTERNAL_ERROR, "")
         self._observe()
 
@@ -307,7 +305,8 @@ class WebSocketExchange(Inbox):
             self._pinged = 0.0
             self._await_peer()
             return
-        self._context.log.info("%s closed with 1011: no answer to a ping", self.describe())
+        ip = address_of(self.endpoint)
+        self._context.peer_log.info(ip, "%s from ip=%s closed with 1011: no answer to a ping", self.describe(), ip)
         self._send_close(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
         self._abandon()
 
@@ -386,7 +385,8 @@ class WebSocketExchange(Inbox):
         self._close_with(code, reason, ws_writer.close(None if code == CloseCode.NO_STATUS else code, reason), True)
 
     def _refuse_frame(self, error: FrameError) -> None:
-        self._context.log.info("%s closed with %d: %s", self.describe(), error.code, error.reason)
+        ip, fault = address_of(self.endpoint), (error.code, error.reason)
+        self._context.peer_log.info(ip, "%s from ip=%s closed with %d: %s", self.describe(), ip, *fault)
         if self._state != _CLOSING:
             self.close_code = error.code
         self._close_with(error.code, error.reason, ws_writer.close(error.code, error.reason), False)

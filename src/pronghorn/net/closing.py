@@ -188,7 +188,8 @@ class Closing:
 
     def _give_up_on_reader(self) -> None:
         connection = self._connection
-        connection.context.log.info("Closed connection from ip=%s: it does not read its response", connection.peer())
+        peer = connection.peer()
+        connection.context.peer_log.info(peer, "Closed connection from ip=%s: it does not read its response", peer)
         self._drop_unsent()
         connection.abort()
 

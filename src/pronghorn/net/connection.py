@@ -13,11 +13,12 @@ from collections.abc import Callable
 from typing import Any
 
 from pronghorn.asgi.context import Context
-from pronghorn.asgi.scope import endpoint_for
+from pronghorn.asgi.scope import address_of, endpoint_for
 from pronghorn.asgi.stream import Exchange
 from pronghorn.net.closing import Closing, State, shut_down_sending
 from pronghorn.net.reaper import Reaper
 from pronghorn.net.turn import Turn, TurnTaker
+from pronghorn.wire.errors import ProtocolError
 
 _SERVING = int(State.SERVING)
 _DRAINING = int(State.DRAINING)
@@ -363,10 +364,14 @@ class Connection(TurnTaker):
         protocol = self._protocol
         return () if protocol is None else protocol.exchanges()
 
+    def log_refusal(self, error: ProtocolError) -> None:
+        """Say why the peer is answered ``error``."""
+        peer = self.peer()
+        self.context.peer_log.warning(peer, "Invalid request from ip=%s: %s", peer, error.reason)
+
     def peer(self) -> str:
         """The peer as it stands in a log line."""
-        client = None if self.endpoint is None else self.endpoint.client
-        return "unix" if client is None else str(client[0])
+        return "unix" if self.endpoint is None else address_of(self.endpoint)
 
 
 def _client_address(name: Any) -> tuple[str, int] | None:

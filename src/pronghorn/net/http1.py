@@ -269,7 +269,8 @@ class Http1(Protocol):
         if exchange is None:
             self._reading = _NOTHING
             if not self._parser.is_between_messages():
-                self._context.log.debug("Closed connection from ip=%s: incomplete request", self._connection.peer())
+                peer = self._connection.peer()
+                self._context.peer_log.debug(peer, "Closed connection from ip=%s: incomplete request", peer)
             self.flush()
             self._connection.close()
         elif self._reading == _BODY:
@@ -393,7 +394,7 @@ class Http1(Protocol):
 
     def _refuse(self, error: ProtocolError) -> None:
         """The peer broke the protocol or a limit: say so, in the response and in the log, and hang up."""
-        self._context.log.warning("Invalid request from ip=%s: %s", self._connection.peer(), error.reason)
+        self._connection.log_refusal(error)
         exchange = self._exchange
         if exchange is None:
             self._writer.begin(False)

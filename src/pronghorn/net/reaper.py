@@ -42,6 +42,7 @@ class Reaper:
         """Begin sweeping."""
         self._context.clock = self._loop.time()
         self._context.margin = INTERVAL
+        self._context.peer_log.sweep(self._context.clock)
         self._schedule(self._context.clock)
 
     def stop(self) -> None:
@@ -110,6 +111,7 @@ class Reaper:
         if now - self._due > self._interval:
             self.forgive(now - self._due)
         self.sweep(now)
+        self._context.peer_log.sweep(now)
         self._schedule(now)
 
     def _schedule(self, now: float) -> None:
