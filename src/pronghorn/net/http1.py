@@ -11,18 +11,15 @@ from __future__ import annotations
 from enum import IntEnum
 
 from pronghorn.asgi.exchange import HttpExchange
-from pronghorn.asgi.files import FilePart
-from pronghorn.asgi.stream import Exchange, Stream
+from pronghorn.asgi.stream import Exchange
 from pronghorn.asgi.websocket import WebSocketExchange
 from pronghorn.net.connection import Connection
-from pronghorn.net.protocol import Protocol
-from pronghorn.net.sendfile import FileTransfer
+from pronghorn.net.http1_cycle import Cycle, CycleOwner
 from pronghorn.wire import http1_parser
 from pronghorn.wire.errors import ProtocolError
 from pronghorn.wire.http1_parser import Http1Parser
 from pronghorn.wire.http1_writer import Http1Writer
 from pronghorn.wire.request import GET, Request, unread_request
-from pronghorn.wire.response import Response
 
 
 class Reading(IntEnum):
@@ -49,57 +46,44 @@ _EVENT_DATA = int(http1_parser.Event.DATA)
 _MOST_PIPELINED = 65536
 #: Bytes of responses gathered into one write while several requests of one read are answered.
 _MOST_GATHERED = 65536
-#: What a response's head and framing add to its content, about.
-_HEAD_ESTIMATE = 256
 #: Content that nobody wants is read to its end when it is at most this long; beyond, the connection is closed.
 _MOST_DISCARDED = 65536
 #: Seconds an idle connection stays open when draining, for a request that is already on its way.
 DRAIN_LINGER = 0.3
 
 
-class Http1(Protocol):
+class Http1(CycleOwner):
     """The HTTP/1 protocol of ``connection``."""
 
     __slots__ = (
-        "_connection",
         "_context",
-        "_exchange",
+        "_cycle",
         "_gathered",
         "_head_deadline",
         "_lost",
-        "_out",
         "_parser",
         "_peer_ended",
         "_pump_scheduled",
         "_pumping",
         "_reading",
-        "_received",
-        "_request_deadline",
         "_stalled",
-        "_stream",
-        "_unconsumed",
-        "_writer",
     )
 
     def __init__(self, connection: Connection) -> None:
         context = connection.context
-        self._connection = connection
+        self.connection = connection
         self._context = context
         self._parser = Http1Parser(context.trusting_rules if connection.endpoint.trusted else context.rules)
-        self._writer = Http1Writer()
-        self._stream: Http1Stream = Http1Stream(self)
-        self._exchange: Exchange | None = None
-        self._out: list[bytes] = []
+        self.writer = Http1Writer()
+        self._cycle: Cycle | None = None
+        self.out: list[bytes] = []
         self._gathered = 0
         self._reading = _HEAD
         self._pumping = False
         self._pump_scheduled = False
         self._stalled = False
-        self._unconsumed = 0
-        self._received = 0
         self._peer_ended = False
         self._lost = False
-        self._request_deadline = 0.0
         self._head_deadline = connection.within(context.header_timeout)
         connection.deadline = self._head_deadline
 
@@ -113,14 +97,13 @@ class Http1(Protocol):
         if self._reading == _TUNNEL:
             self._pass_on(data)
             return
-        self._parser.feed(data)
-        much = self._parser.buffered() > _MOST_PIPELINED
+        much = self._parser.feed(data) > _MOST_PIPELINED
         if self._reading == _HEAD and self._context.eager and not much:
             self._schedule_pump()
         elif self._reading != _DONE and not self._stalled:
             self._pump(False)
         elif much:
-            self._connection.pause_reading()
+            self.connection.pause_reading()
 
     def _pump(self, hold: bool) -> None:
         """Parse and answer until bytes, application or peer have to be waited for. ``hold``: do not yet write."""
@@ -134,27 +117,28 @@ class Http1(Protocol):
             self._refuse(error)
         finally:
             self._pumping = False
-            if self._out and not hold:
+            if self.out and not hold:
                 self.flush()
-        self._set_deadline()
+        self.set_deadline()
 
     def _advance(self) -> bool:
         """Take one event from the parser; False when there is none to take now."""
         if self._reading >= _DONE:
             return False
-        if not self._connection.writable and self._reading == _HEAD:
-            self._connection.pause_reading()
+        if not self.connection.writable and self._reading == _HEAD:
+            self.connection.pause_reading()
             return False
-        if self._unconsumed > self._context.high_water:
+        cycle = self._cycle
+        if cycle is not None and cycle.unconsumed > self._context.high_water:
             self._stalled = True
-            self._connection.pause_reading()
+            self.connection.pause_reading()
             return False
         event = _EVENT_NEED_DATA if self._reading == _HEAD and not self._parser.buffered() else self._parser.next()
         if event == _EVENT_NEED_DATA:
             if self._peer_ended:
                 self._end_of_input()
             else:
-                self._connection.resume_reading()
+                self.connection.resume_reading()
             return False
         if event == _EVENT_HEAD:
             self._begin(self._parser.request)
@@ -162,41 +146,61 @@ class Http1(Protocol):
             self._take_data(self._parser.data)
         else:
             self._take_end()
-        if self._reading == _DONE and self._writer.complete:
-            self._end_cycle()
+        if self._reading == _DONE and self.writer.complete:
+            self._turn_over()
         return True
 
     def _begin(self, request: Request) -> None:
         """Open an exchange for ``request`` and run the application."""
         context = self._context
         context.count_request()
-        self._writer.begin(request.keep_alive and not context.draining and context.keepalive > 0)
+        cycle = self._new_cycle(request.keep_alive and not context.draining and context.keepalive > 0)
         self._reading = _BODY if request.has_body else _DONE
-        self._unconsumed = 0
-        self._received = 0
         self._head_deadline = 0.0
-        self._connection.deadline = 0.0
+        self.connection.deadline = 0.0
         if context.request_timeout > 0:
-            self._request_deadline = self._connection.within(context.request_timeout)
+            cycle.deadline = self.connection.within(context.request_timeout)
         exchange: Exchange
         if request.upgrade and request.upgrade == b"websocket" and context.websockets.enabled:
-            exchange = WebSocketExchange(context, self._stream, request, self._connection.endpoint)
+            exchange = WebSocketExchange(context, cycle, request, self.connection.endpoint)
         else:
             plain = HttpExchange.__new__(HttpExchange)
-            plain.open(context, self._stream, request, self._connection.endpoint)
+            plain.open(context, cycle, request, self.connection.endpoint)
             exchange = plain
-        self._exchange = exchange
+        cycle.exchange = exchange
         if request.method is not GET and request.method == "CONNECT":
             raise ProtocolError(501, "CONNECT is not served here")
         if context.max_body_size and request.content_length > context.max_body_size:
             raise ProtocolError(413, f"Content-Length {request.content_length} is over the limit")
         if self._reading == _BODY and self._parser.buffered() and not request.upgrade:
-            self._take_early()
+            self._take_early(cycle)
         exchange.start()
 
-    def _take_early(self) -> None:
+    def _new_cycle(self, keep_alive: bool) -> Cycle:
+        cycle = Cycle.__new__(Cycle)
+        cycle.open(self)
+        self.writer.begin(keep_alive)
+        self._cycle = cycle
+        return cycle
+
+    def _end_cycle(self) -> Exchange | None:
+        """End the cycle and return its exchange, if there was one."""
+        cycle = self._cycle
+        self._cycle = None
+        if cycle is None:
+            return None
+        exchange = cycle.exchange
+        cycle.end()
+        return exchange
+
+    def _exchange(self) -> Exchange | None:
+        """The exchange under way."""
+        cycle = self._cycle
+        return None if cycle is None else cycle.exchange
+
+    def _take_early(self, cycle: Cycle) -> None:
         """Take the content that came with the head, so that an application that asks for it need not wait."""
-        while self._reading == _BODY and self._unconsumed <= self._context.high_water:
+        while self._reading == _BODY and cycle.unconsumed <= self._context.high_water:
             event = self._parser.next()
             if event == _EVENT_NEED_DATA:
                 return
@@ -207,28 +211,28 @@ class Http1(Protocol):
 
     def _take_end(self) -> None:
         self._reading = _DONE
-        exchange = self._exchange
+        exchange = self._exchange()
         if exchange is not None:
             exchange.on_end(self._parser.trailers)
 
     def _take_data(self, data: bytes) -> None:
+        cycle = self._cycle
+        if cycle is None:
+            return
         size = len(data)
-        self._received += size
-        if self._context.max_body_size and self._received > self._context.max_body_size:
+        cycle.received += size
+        if self._context.max_body_size and cycle.received > self._context.max_body_size:
             raise ProtocolError(413, "Request content is over the limit")
-        if self._writer.complete:
+        if self.writer.complete:
             # Nobody will read it. It was decided when the response ended that it is little.
             return
-        self._unconsumed += size
-        exchange = self._exchange
+        cycle.unconsumed += size
+        exchange = cycle.exchange
         if exchange is not None:
             exchange.on_data(data)
 
     def enter_tunnel(self) -> None:
-        """The exchange has left HTTP: what is read from here on is its own."""
         self._reading = _TUNNEL
-        self._request_deadline = 0.0
-        self._unconsumed = 0
         if self._parser.buffered():
             self._context.loop.call_soon(self._pass_on_rest, context=self._context.contextvars)
 
@@ -242,63 +246,65 @@ class Http1(Protocol):
         if self._parser.buffered():
             self._parser.feed(data)  # behind what _pass_on_rest is about to take
             return
-        self._unconsumed += len(data)
+        cycle = self._cycle
+        if cycle is None:
+            return
+        cycle.unconsumed += len(data)
         self._pumping = True
-        exchange = self._exchange
+        exchange = cycle.exchange
         try:
             if exchange is not None:
                 exchange.on_data(data)
         finally:
             self._pumping = False
-            if self._out:
+            if self.out:
                 self.flush()
         # Only now: what the exchange has taken at once need not stop the next read, at two system calls each time.
-        if self._reading == _TUNNEL and self._unconsumed > self._context.high_water:
-            self._connection.pause_reading()
+        if self._reading == _TUNNEL and cycle.unconsumed > self._context.high_water:
+            self.connection.pause_reading()
 
     def end_tunnel(self) -> None:
-        """The exchange has written its last byte, and expects none."""
         self._reading = _DONE
-        self._writer.keep_alive = False
-        self._writer.complete = True
+        self.writer.keep_alive = False
+        self.writer.complete = True
         self._hang_up()
 
     def _end_of_input(self) -> None:
         """All that came before the peer's end of input is parsed: nothing more can be answered than is under way."""
-        exchange = self._exchange
+        exchange = self._exchange()
         if exchange is None:
             self._reading = _NOTHING
             if not self._parser.is_between_messages():
-                peer = self._connection.peer()
+                peer = self.connection.peer()
                 self._context.peer_log.debug(peer, "Closed connection from ip=%s: incomplete request", peer)
             self.flush()
-            self._connection.close()
+            self.connection.close()
         elif self._reading == _BODY:
             self._reading = _DONE
-            self._writer.keep_alive = False
+            self.writer.keep_alive = False
             exchange.on_disconnect(False)
 
     def eof_received(self) -> bool:
         self._peer_ended = True
-        exchange = self._exchange
+        exchange = self._exchange()
         if exchange is not None and self._reading in (_DONE, _TUNNEL):
             exchange.on_disconnect(False)
         elif not self._stalled:
             self._pump(False)
-        return self._exchange is not None or bool(self._out)
+        return self._cycle is not None or bool(self.out)
 
     def exchanges(self) -> tuple[Exchange, ...]:
-        exchange = self._exchange
+        exchange = self._exchange()
         return () if exchange is None else (exchange,)
 
-    def consumed(self, size: int) -> None:
-        """The application took content: read on when it was reading that waited for it."""
-        self._unconsumed -= size
-        if self._reading == _TUNNEL:
-            if self._unconsumed <= self._context.high_water:
-                self._connection.resume_reading()
+    def consumed(self) -> None:
+        """Read on, when it was reading that waited for the application."""
+        cycle = self._cycle
+        if cycle is None or cycle.unconsumed > self._context.high_water:
             return
-        if self._stalled and self._unconsumed <= self._context.high_water:
+        if self._reading == _TUNNEL:
+            self.connection.resume_reading()
+        elif self._stalled:
             self._stalled = False
             self._schedule_pump()
 
@@ -306,7 +312,7 @@ class Http1(Protocol):
         """Go on from the loop: not within the application's call, and not in its context."""
         if not self._pumping and not self._pump_scheduled:
             self._pump_scheduled = True
-            self._connection.turn.add(self._connection)
+            self.connection.turn.add(self.connection)
 
     def take_turn(self) -> None:
         self._pump_scheduled = False
@@ -315,110 +321,107 @@ class Http1(Protocol):
     # -- writing ----------------------------------------------------------------------------------------------------
 
     def flush(self) -> None:
-        if self._out:
+        if self.out:
             self._gathered = 0
-            self._connection.write(self._out, self._writer.complete)
+            self.connection.write(self.out, self.writer.complete)
 
     def written(self, size: int) -> None:
-        """The stream has appended about ``size`` bytes to ``_out``, perhaps the last of the response."""
         self._gathered += size
         if not self._pumping or self._gathered > _MOST_GATHERED:
             self.flush()
-        if self._writer.complete:
+        if self.writer.complete:
             self._response_ended()
 
     def _response_ended(self) -> None:
         if self._reading == _BODY:
             self._judge_rest()
         elif not self._pumping and self._reading == _DONE:
-            self._end_cycle()
+            self._turn_over()
             if self._parser.buffered() or self._peer_ended:
                 self._schedule_pump()
             else:
-                self._connection.resume_reading()
-                self._set_deadline()
+                self.connection.resume_reading()
+                self.set_deadline()
 
     def _judge_rest(self) -> None:
         """The response is complete and the request is not: read what is left if it is little, else hang up."""
-        request = self._parser.request
-        self._unconsumed = 0
-        if not self._writer.keep_alive or self._is_much_left(request):
+        cycle = self._cycle
+        if cycle is None:
+            return
+        cycle.unconsumed = 0
+        if not self.writer.keep_alive or self._is_much_left(cycle, self._parser.request):
             self._hang_up()
             return
         if self._stalled:
             self._stalled = False
             self._schedule_pump()
 
-    def _is_much_left(self, request: Request) -> bool:
+    def _is_much_left(self, cycle: Cycle, request: Request) -> bool:
         if request.expect_continue:
             return True  # it was never asked for: the peer may send it, or the next request
-        return request.chunked or request.content_length - self._received > _MOST_DISCARDED
+        return request.chunked or request.content_length - cycle.received > _MOST_DISCARDED
 
     def keep_alive_after(self, end: bool) -> bool:
-        """Whether the connection may go on after the response whose head is about to be written."""
-        if self._context.draining or not self._parser.request.keep_alive:
+        cycle = self._cycle
+        if cycle is None or self._context.draining or not self._parser.request.keep_alive:
             return False
-        return not (end and self._reading == _BODY and self._is_much_left(self._parser.request))
+        return not (end and self._reading == _BODY and self._is_much_left(cycle, self._parser.request))
 
-    def _end_cycle(self) -> None:
+    def _turn_over(self) -> None:
         """Request and response are complete: on to the next request, or close."""
-        self._exchange = None
-        self._request_deadline = 0.0
-        if self._writer.keep_alive:
+        self._end_cycle()
+        if self.writer.keep_alive:
             self._reading = _HEAD
         else:
             self._hang_up()
 
     def _hang_up(self) -> None:
         """Close the connection after what has been written."""
-        exchange = self._exchange
-        self._exchange = None
+        exchange = self._end_cycle()
         body_left = self._reading in (_BODY, _TUNNEL)
         self._reading = _NOTHING
-        self._request_deadline = 0.0
         self.flush()
         sending = body_left or self._parser.buffered() > 0
         # Who did not ask for the end may have sent more.
         if not self._peer_ended and (sending or self._parser.request.keep_alive):
-            self._connection.linger(sending)
+            self.connection.linger(sending)
         else:
-            self._connection.close()
+            self.connection.close()
         if exchange is not None and body_left:
             exchange.on_disconnect(False)
 
-    def abort(self) -> None:
-        """Cut the response off: what was written is still sent, its end is missing."""
-        self._writer.keep_alive = False
-        self._writer.complete = True
+    def cut_off(self) -> None:
+        self.writer.keep_alive = False
+        self.writer.complete = True
         self._hang_up()
 
     def _refuse(self, error: ProtocolError) -> None:
         """The peer broke the protocol or a limit: say so, in the response and in the log, and hang up."""
-        self._connection.log_refusal(error)
-        exchange = self._exchange
+        self.connection.log_refusal(error)
+        exchange = self._exchange()
         if exchange is None:
-            self._writer.begin(False)
-            exchange = HttpExchange(self._context, self._stream, unread_request(), self._connection.endpoint)
-            self._exchange = exchange
+            cycle = self._new_cycle(False)
+            exchange = HttpExchange(self._context, cycle, unread_request(), self.connection.endpoint)
+            cycle.exchange = exchange
         self._reading = _BODY
-        self._writer.keep_alive = False
+        self.writer.keep_alive = False
         exchange.on_fault(error)
         if self._reading != _NOTHING:
             self._hang_up()
 
     def resume_writing(self) -> None:
-        exchange = self._exchange
+        exchange = self._exchange()
         if exchange is not None:
             exchange.on_writable()
-        self._set_deadline()
+        self.set_deadline()
         if self._reading == _HEAD:
             self._schedule_pump()
 
     # -- time -------------------------------------------------------------------------------------------------------
 
-    def _set_deadline(self) -> None:
+    def set_deadline(self) -> None:
         """Say by when the connection must have moved on, from where it stands."""
-        connection = self._connection
+        connection = self.connection
         if not connection.writable or self._lost:
             return
         if self._reading == _HEAD:
@@ -432,31 +435,31 @@ class Http1(Protocol):
                 connection.deadline = connection.within(self._context.keepalive)
         elif self._reading == _BODY and not self._stalled and not self._parser.request.expect_continue:
             deadline = connection.within(self._context.body_timeout)
-            if self._request_deadline and (not deadline or self._request_deadline < deadline):
-                deadline = self._request_deadline
-            connection.deadline = deadline
+            last_call = self.last_call()
+            connection.deadline = last_call if last_call and (not deadline or last_call < deadline) else deadline
         elif self._reading in (_BODY, _DONE):
-            connection.deadline = self._request_deadline
+            connection.deadline = self.last_call()
 
     def on_deadline(self, now: float) -> None:
-        exchange = self._exchange
+        cycle = self._cycle
+        exchange = self._exchange()
         if self._pump_scheduled:
-            self._connection.deadline = now  # first what has come; where it changes nothing, this again
+            self.connection.deadline = now  # first what has come; where it changes nothing, this again
             return
         if self._reading == _HEAD:
             if not self._parser.is_between_messages():
                 self.refuse(ProtocolError(408, "Request head is not complete in time"))
-            elif not self._context.unhurried and self._connection.close_idle():
+            elif not self._context.unhurried and self.connection.close_idle():
                 self._reading = _NOTHING
             else:
-                self._set_deadline()  # a request came in time and this loop was late to read it, or may still come
+                self.set_deadline()  # a request came in time and this loop was late to read it, or may still come
         elif self._reading == _TUNNEL:
             if exchange is not None:
                 exchange.on_timeout()
-        elif self._request_deadline and now >= self._request_deadline:
-            self._request_deadline = 0.0
-            self._writer.keep_alive = False
-            if self._writer.complete:
+        elif cycle is not None and cycle.deadline and now >= cycle.deadline:
+            cycle.deadline = 0.0
+            self.writer.keep_alive = False
+            if self.writer.complete:
                 self._hang_up()  # only the rest of the request is missing
             elif exchange is not None:
                 exchange.on_timeout()
@@ -468,133 +471,35 @@ class Http1(Protocol):
         self.flush()
 
     def last_call(self) -> float:
-        return self._request_deadline
+        cycle = self._cycle
+        return 0.0 if cycle is None else cycle.deadline
 
     # -- the end ----------------------------------------------------------------------------------------------------
 
     def drain(self) -> None:
-        exchange = self._exchange
+        exchange = self._exchange()
         if self._reading == _HEAD:
-            self._set_deadline()
+            self.set_deadline()
         elif exchange is not None:
             exchange.on_drain()
 
     def wind_up(self) -> None:
-        exchange = self._exchange
+        exchange = self._exchange()
         if exchange is not None:
             exchange.on_last_call()
 
     def terminate(self) -> None:
-        exchange = self._exchange
+        exchange = self._exchange()
         if exchange is None:
-            self._connection.abort()
+            self.connection.abort()
         else:
-            self._writer.keep_alive = False
+            self.writer.keep_alive = False
             exchange.cancel()
 
     def connection_lost(self) -> None:
         self._lost = True
         self._reading = _NOTHING
-        exchange = self._exchange
-        self._exchange = None
-        self._out = []
-        # An exchange that still runs keeps the stream, and that this object; the other way round is not needed any
-        # more, and would leave the garbage collector a cycle per connection.
-        self._stream = None  # type: ignore[assignment]
+        exchange = self._end_cycle()
+        self.out.clear()
         if exchange is not None:
             exchange.on_disconnect(True)
-
-
-class Http1Stream(Stream):
-    """The way back for the exchange that a ``Http1`` has in hand, one after the other."""
-
-    __slots__ = ("_http",)
-
-    def __init__(self, http: Http1) -> None:
-        super().__init__()
-        self._http = http
-
-    def send_informational(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        http = self._http
-        if http._exchange is not None and not http._exchange.request.is_1_0:
-            http._writer.informational(http._out, status, headers)
-            http.written(_HEAD_ESTIMATE)
-            http._set_deadline()  # the peer that waited for 100 has to go on now
-
-    def send_head(self, response: Response, data: bytes, end: bool) -> None:
-        http = self._http
-        exchange = http._exchange
-        if exchange is None:
-            return
-        writer = http._writer
-        if writer.keep_alive and not http.keep_alive_after(end):
-            writer.keep_alive = False
-        try:
-            writer.head(http._out, exchange.request, response, data, end, http._context.defaults)
-        finally:
-            self.sent = writer.sent
-            http.written(len(data) + _HEAD_ESTIMATE)
-
-    def send_data(self, data: bytes, end: bool) -> None:
-        http = self._http
-        if http._exchange is None:
-            return
-        if http._reading == _TUNNEL:
-            if data:
-                self.sent += len(data)
-                http._out.append(data)
-                http.written(len(data))
-            if end:
-                http.end_tunnel()
-            return
-        try:
-            http._writer.data(http._out, data, end)
-        finally:
-            self.sent = http._writer.sent
-            http.written(len(data))
-
-    def send_file(self, response: Response | None, part: FilePart) -> None:
-        http = self._http
-        exchange = http._exchange
-        if exchange is None:
-            part.close()
-            return
-        writer = http._writer
-        if response is not None:
-            if writer.keep_alive and not http.keep_alive_after(part.last):
-                writer.keep_alive = False
-            writer.head(http._out, exchange.request, response, b"", False, http._context.defaults)
-        FileTransfer(http._connection, writer, self, http._out, http.written, part).start()
-
-    def send_trailers(self, headers: list[tuple[bytes, bytes]]) -> None:
-        http = self._http
-        if http._exchange is None:
-            return
-        try:
-            http._writer.trailers(http._out, headers)
-        finally:
-            http.written(_HEAD_ESTIMATE)
-
-    def open_tunnel(self, headers: list[tuple[bytes, bytes]]) -> None:
-        http = self._http
-        http._writer.informational(http._out, 101, headers)
-        http.enter_tunnel()
-        http.written(_HEAD_ESTIMATE)
-
-    def wake_within(self, seconds: float) -> None:
-        connection = self._http._connection
-        if connection.writable:
-            connection.deadline = connection.within(seconds)
-
-    def consumed(self, size: int) -> None:
-        self._http.consumed(size)
-
-    def blocked(self) -> bool:
-        return not self._http._connection.writable
-
-    def has_unread(self) -> bool:
-        return self._http._connection.has_unread()
-
-    def abort(self) -> None:
-        if self._http._exchange is not None:
-            self._http.abort()

@@ -136,9 +136,9 @@ class Http1Parser:
         """Return the number of bytes fed and not consumed yet."""
         return self._buffer.size()
 
-    def feed(self, data: bytes) -> None:
-        """Append ``data``; call ``next`` until it returns NEED_DATA."""
-        self._buffer.feed(data)
+    def feed(self, data: bytes) -> int:
+        """Append ``data``; return the number of bytes that wait. Call ``next`` until it returns NEED_DATA."""
+        return self._buffer.feed(data)
 
     def take_rest(self) -> bytes:
         """Return what was fed and not consumed: the connection leaves HTTP/1 (RFC 9110 section 7.8)."""

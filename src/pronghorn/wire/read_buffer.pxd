@@ -16,7 +16,9 @@ cdef class ReadBuffer:
     cdef Py_ssize_t _most
 
     cpdef Py_ssize_t size(self) except -1
-    cpdef int feed(self, bytes data) except -1
+    @cython.locals(size="Py_ssize_t")
+    cpdef Py_ssize_t feed(self, bytes data) except -1
+    cpdef bint release(self) except -1
     cpdef int wait(self, bytes filler, Py_ssize_t most) except -1
     cpdef bint is_undecided(self) except -1
     cpdef bint take_more(self) except -1

@@ -30,15 +30,24 @@ class ReadBuffer:
         return len(self.data) - self.position + len(self._more)
 
     def feed(self, data: bytes) -> int:
-        """Append ``data``."""
+        """Append ``data``; return the number of bytes fed and not consumed."""
         if self.position == len(self.data) and not self._more:
             self.data = data
             self.position = 0
-            return 0
+            return len(data)
         self._more += data
-        if self._filler and (self.size() > self._most or data.translate(None, self._filler)):
+        size = self.size()
+        if self._filler and (size > self._most or data.translate(None, self._filler)):
             self._filler = _NOTHING
-        return 0
+        return size
+
+    def release(self) -> bool:
+        """Whether all that was fed is consumed; then none of it is kept."""
+        if self.position < len(self.data) or self._more:
+            return False
+        self.data = _NOTHING
+        self.position = 0
+        return True
 
     def wait(self, filler: bytes, most: int) -> int:
         """The line at ``position`` is not complete, and will not be with bytes of ``filler`` alone.
