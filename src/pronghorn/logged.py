@@ -14,7 +14,7 @@ from typing import Any
 
 from gunicorn import SERVER_SOFTWARE
 
-from pronghorn.asgi.exchange import CLIENT_CLOSED_REQUEST
+from pronghorn.asgi.app_task import CLIENT_CLOSED_REQUEST
 from pronghorn.asgi.scope import Endpoint
 from pronghorn.environ import cgi_environ, peer_of
 from pronghorn.wire.http1_target import decoded

@@ -25,46 +25,27 @@ from pronghorn.wire.response cimport Response
 cdef int _OPEN, _COMPLETE, _COMPLETE_THEN_GONE, _TAKEN, _GONE
 cdef int _IDLE, _HELD, _STREAMING, _FILE, _TRAILERS, _DONE, _LOST
 cdef Done _DONE_AWAITABLE
-cdef object _monotonic, _Task, _is_done, _exception_of
+cdef object _monotonic
 
 
 cdef class HttpExchange(Source):
-    # the way back, and who is there
-    cdef readonly Stream stream
-    cdef public Endpoint endpoint
-    # what hooks and loggers see of it, made by them
-    cdef public object logged
-    cdef public dict scope
     # the response
-    cdef readonly Response response
-    cdef readonly int status
-    cdef readonly double started
     cdef int _sending
     cdef list _held_trailers
     cdef object _file
-    cdef bint _observed
     # content that the application has not taken
     cdef int _receiving
     cdef list _chunks
-    # the application's task, while it runs
-    cdef object _task
-    cdef object _grace
-    cdef bint _cancelling
 
     cpdef open(self, Context context, Stream stream, Request request, Endpoint endpoint)
     @cython.locals(context=Context)
     cpdef start(self)
     @cython.locals(unanswered=bint)
     cpdef on_disconnect(self, bint lost)
-    cpdef _finish(self, task)
-    cdef _end_cancelled(self)
-    cdef _end_unfinished(self)
-    cdef _fail(self, error)
     cdef _answer_failure(self, int status)
     cdef _end_early(self)
     cpdef refuse(self, int status, str reason=*, tuple headers=*)
     cpdef cancel(self)
-    cpdef str describe(self)
 
     @cython.locals(chunks=list, body=bytes, before=int)
     cpdef dict take(self)
@@ -85,5 +66,3 @@ cdef class HttpExchange(Source):
 
     cdef _set_receiving(self, int state)
     cdef _set_sending(self, int state)
-    cdef _observe(self)
-    cdef _observe_unanswered(self)

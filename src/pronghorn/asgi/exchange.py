@@ -62,67 +62,26 @@ _LOST = int(Sending.LOST)
 
 _DONE_AWAITABLE = awaitables.DONE
 _monotonic = time.monotonic
-_Task: Any = asyncio.Task
-# Half the price of looking the method up; for tasks that are known to be asyncio's own.
-_is_done = asyncio.Task.done
-_exception_of = asyncio.Task.exception
-
-#: The status that goes to the access log when the client left before there was any (nginx's convention).
-CLIENT_CLOSED_REQUEST = 499
 
 Event = dict[str, Any]
 
 
 class HttpExchange(Source):
-    """One request. ``start`` runs the application; the protocol calls the ``on_`` methods as things arrive.
+    """One request. ``start`` runs the application; the protocol calls the ``on_`` methods as things arrive."""
 
-    ``request`` Request · ``response`` Response or None · ``status`` int, what the client got · ``stream`` Stream ·
-    ``endpoint`` Endpoint · ``scope`` dict · ``started`` float, seconds of ``time.monotonic``, as of
-    the last sweep where the context is not timed; 0 when it was refused before it started.
-    """
-
-    __slots__ = (
-        "_cancelling",
-        "_chunks",
-        "_file",
-        "_grace",
-        "_held_trailers",
-        "_observed",
-        "_receiving",
-        "_sending",
-        "_task",
-        "endpoint",
-        "logged",
-        "response",
-        "scope",
-        "started",
-        "status",
-        "stream",
-    )
+    __slots__ = ("_chunks", "_file", "_held_trailers", "_receiving", "_sending")
 
     def __init__(self, context: Context, stream: Stream, request: Request, endpoint: Endpoint) -> None:
         self.open(context, stream, request, endpoint)
 
     def open(self, context: Context, stream: Stream, request: Request, endpoint: Endpoint) -> None:
         """What ``__init__`` does. Compiled, ``__new__`` and this take half the time."""
-        self.request = request
-        self._context = context
-        self.stream = stream
-        self.endpoint = endpoint
-        self.logged: Any = None
-        self.scope: dict[str, Any] | None = None
-        self.response: Response | None = None
-        self.status = 0
-        self.started = 0.0
+        self._prepare(context, stream, request, endpoint)
         self._receiving = _OPEN if request.has_body else _COMPLETE
         self._sending = _IDLE
         self._chunks: list[bytes] | None = None
         self._waiters = None
-        self._task: asyncio.Task[Any] | None = None
-        self._grace: asyncio.TimerHandle | None = None
-        self._cancelling = False
         self._held_trailers: list[tuple[bytes, bytes]] | None = None
-        self._observed = False
         self._told = 0
         self._file: files.FilePart | None = None
 
@@ -149,44 +108,16 @@ class HttpExchange(Source):
             if context.pre_request is not None:
                 context.pre_request(self)
             self.scope = http_scope(self.request, self.endpoint, context)
-            coroutine = context.app(self.scope, self.receive, self.send)
-            try:
-                task = _Task(coroutine, **context.eagerly) if context.eager else context.create_task(coroutine)
-            except TypeError:  # an awaitable that is no coroutine
-                task = context.create_task(awaitables.awaited(coroutine))
+            task = self._new_task(context.app(self.scope, self.receive, self.send), context.eager)
         except (SystemExit, KeyboardInterrupt) as error:
             self._fail(error)
             context.on_fatal(error)
             return
         except Exception as error:
             self._fail(error)
-            self._observe_unanswered()
+            self._observe()
             return
-        if _is_done(task) if context.eager else task.done():
-            self._finish(task)
-        else:
-            self._task = task
-            context.tasks.add(task)
-            task.add_done_callback(self._finish)
-
-    def _finish(self, task: asyncio.Task[Any]) -> None:
-        """The application has returned, raised or been cancelled: bring the response to an end."""
-        if self._task is not None:
-            self._task = None
-            self._context.tasks.discard(task)
-            if self._grace is not None:
-                self._grace.cancel()
-                self._grace = None
-        try:
-            error = _exception_of(task) if self._context.eager else task.exception()
-        except asyncio.CancelledError:
-            self._end_cancelled()
-        else:
-            if error is not None:
-                self._fail(error)
-            elif self._sending < _DONE:
-                self._end_unfinished()
-        self._observe_unanswered()
+        self._follow(task, context.eager)
 
     def _end_cancelled(self) -> None:
         if self._sending >= _DONE:
@@ -199,7 +130,9 @@ class HttpExchange(Source):
             self._context.log.error("ASGI application cancelled itself in %s", self.describe())
         self._answer_failure(503 if self._cancelling else 500)
 
-    def _end_unfinished(self) -> None:
+    def _end_returned(self) -> None:
+        if self._sending >= _DONE:
+            return
         if self._receiving == _GONE:  # it was told, or could have asked: there is nobody to finish for
             self._context.log.debug("ASGI application ended with its client: %s", self.describe())
         elif self._sending == _IDLE:
@@ -217,9 +150,7 @@ class HttpExchange(Source):
             if self._sending < _DONE:
                 self._answer_failure(500)
             return
-        self._context.log.error(
-            "Exception in ASGI application, %s", self.describe(), exc_info=(type(error), error, error.__traceback__)
-        )
+        self._log_exception(error)
         if self._sending < _DONE:
             self._answer_failure(500)
 
@@ -254,7 +185,6 @@ class HttpExchange(Source):
             self._task.cancel()
 
     def describe(self) -> str:
-        """The request as it may stand in a log line."""
         return f"{self.request.method} {self.request.target[:200].decode('latin-1')!r}"
 
     # -- what the protocol tells ------------------------------------------------------------------------------------
@@ -513,7 +443,7 @@ class HttpExchange(Source):
         if hints:
             self.stream.send_informational(103, hints)
 
-    # -- states and observation -------------------------------------------------------------------------------------
+    # -- states -----------------------------------------------------------------------------------------------------
 
     def _set_receiving(self, state: int) -> None:
         self._receiving = state
@@ -527,20 +457,6 @@ class HttpExchange(Source):
                 self._chunks = None
             if self._waiters is not None:
                 self._wake()
-
-    def _observe(self) -> None:
-        """Tell the observer that the response was handed over, once."""
-        observer = self._context.observer
-        if observer is not None and not self._observed:
-            self._observed = True
-            observer(self)
-
-    def _observe_unanswered(self) -> None:
-        """Nobody is left to answer: what the client got is what there is."""
-        if self._context.observer is not None and not self._observed:
-            if self.status == 0:
-                self.status = CLIENT_CLOSED_REQUEST
-            self._observe()
 
 
 _PLAIN_BODIES = {

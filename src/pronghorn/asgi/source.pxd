@@ -1,14 +1,12 @@
 cimport cython
 
-from pronghorn.asgi.context cimport Context
-from pronghorn.asgi.stream cimport Exchange
+from pronghorn.asgi.app_task cimport AppTask
 
 cdef int MOST_TOLD_AT_ONCE
 cdef object _receive, _Future, _is_done
 
 
-cdef class Source(Exchange):
-    cdef Context _context
+cdef class Source(AppTask):
     # how often the application was told of the end
     cdef int _told
     # futures of the application's tasks that wait for an event, or for the peer to read; None for none

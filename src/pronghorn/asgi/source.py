@@ -9,9 +9,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from pronghorn.asgi.context import Context
+from pronghorn.asgi.app_task import AppTask
 from pronghorn.asgi.receive import receive
-from pronghorn.asgi.stream import Exchange
 
 _receive = receive
 _Future: Any = asyncio.Future
@@ -23,12 +22,11 @@ MOST_TOLD_AT_ONCE = 16
 Event = dict[str, Any]
 
 
-class Source(Exchange):
-    """Base of both kinds of exchange. A subclass sets ``_context`` and calls ``_wake`` when there is news."""
+class Source(AppTask):
+    """A subclass calls ``_wake`` when there is news."""
 
-    __slots__ = ("_context", "_told", "_waiters")
+    __slots__ = ("_told", "_waiters")
 
-    _context: Context
     _told: int
     _waiters: list[asyncio.Future[None]] | None
 

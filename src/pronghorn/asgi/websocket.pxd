@@ -25,18 +25,9 @@ cdef object _monotonic
 
 
 cdef class WebSocketExchange(Inbox):
-    # the way back, and who is there
-    cdef readonly Stream stream
-    cdef public Endpoint endpoint
-    # what hooks and loggers see of it, made by them
-    cdef public object logged
-    cdef public dict scope
     # the handshake
     cdef object _handshake
-    cdef readonly Response response
-    cdef readonly int status
     cdef bint _denial
-    cdef readonly double started
     # frames; bytes that were not taken from the parser's, and whether no more will come
     cdef int _state
     cdef FrameParser _parser
@@ -53,18 +44,9 @@ cdef class WebSocketExchange(Inbox):
     cdef readonly double latency
     # the end
     cdef readonly int close_code
-    cdef bint _observed
-    # the application's task, while it runs
-    cdef object _task
-    cdef bint _cancelling
 
-    cpdef _finish(self, task)
-    cdef _end_cancelled(self)
-    cdef _end_returned(self)
-    cdef _fail(self, error)
     cdef _end(self, int code, str reason)
     cdef _refuse(self, int status, str reason=*, tuple headers=*)
-    cpdef str describe(self)
 
     cdef _end_of_input(self)
     cdef _abandon(self)
@@ -94,5 +76,4 @@ cdef class WebSocketExchange(Inbox):
     cdef _deny(self, str kind, dict message)
 
     cdef int _set_state(self, int state) except -1
-    cdef _observe(self)
     cdef _observe_if_alone(self)

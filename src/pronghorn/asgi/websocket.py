@@ -7,7 +7,6 @@ through ``Exchange`` and answers through ``Stream``, so it runs on any protocol 
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
 from collections.abc import Coroutine
@@ -19,7 +18,6 @@ from pronghorn.asgi import awaitables
 from pronghorn.asgi.context import Context
 from pronghorn.asgi.errors import ClientDisconnected, EventError, came_of_disconnect, is_disconnect
 from pronghorn.asgi.events import as_bytes, as_dict
-from pronghorn.asgi.exchange import CLIENT_CLOSED_REQUEST
 from pronghorn.asgi.inbox import Inbox
 from pronghorn.asgi.receive import receive, woken
 from pronghorn.asgi.scope import Endpoint, address_of, endpoint_of, websocket_scope
@@ -75,44 +73,28 @@ class WebSocketExchange(Inbox):
     """One WebSocket. ``start`` runs the application; the protocol calls the ``on_`` methods as things arrive.
 
     ``status`` int: 101, or what the handshake was answered with · ``close_code`` int: how it ended, 0 while it has
-    not · ``latency`` float: seconds that the last answered ping took, 0 before · otherwise as ``HttpExchange``.
+    not · ``latency`` float: seconds that the last answered ping took, 0 before · otherwise as ``AppTask``.
     """
 
     __slots__ = (
-        "_cancelling",
         "_deflater",
         "_denial",
         "_handshake",
         "_heard",
         "_held",
-        "_observed",
         "_parser",
         "_peer_ended",
         "_ping",
         "_pinged",
         "_state",
-        "_task",
         "_verdict",
         "close_code",
-        "endpoint",
         "latency",
-        "logged",
-        "response",
-        "scope",
-        "started",
-        "status",
-        "stream",
     )
 
     def __init__(self, context: Context, stream: Stream, request: Request, endpoint: Endpoint) -> None:
         super().__init__(context, request, context.websockets.max_queue)
-        self.stream = stream
-        self.endpoint = endpoint
-        self.logged: Any = None
-        self.scope: dict[str, Any] | None = None
-        self.response: Response | None = None
-        self.status = 0
-        self.started = 0.0
+        self._prepare(context, stream, request, endpoint)
         self.close_code = 0
         self.latency = 0.0
         self._state = _CONNECTING
@@ -126,9 +108,6 @@ class WebSocketExchange(Inbox):
         self._heard = False
         self._ping = b""
         self._pinged = 0.0
-        self._task: asyncio.Task[Any] | None = None
-        self._cancelling = False
-        self._observed = False
 
     @property
     def state(self) -> State:
@@ -150,32 +129,11 @@ class WebSocketExchange(Inbox):
             self.scope = websocket_scope(request, self.endpoint, context, self._handshake.subprotocols)
             self._put({"type": "websocket.connect"}, 0)
             # A method of Python's own, for ``receive`` is Python's: a call through compiled code would cost more.
-            coroutine = context.app(self.scope, MethodType(receive, self), self.send)
-            try:
-                task = context.create_task(coroutine)
-            except TypeError:  # an awaitable that is no coroutine
-                task = context.create_task(awaitables.awaited(coroutine))
+            task = self._new_task(context.app(self.scope, MethodType(receive, self), self.send), False)
         except Exception as error:
             self._fail(error)
             return
-        self._task = task
-        context.tasks.add(task)
-        task.add_done_callback(self._finish)
-
-    def _finish(self, task: asyncio.Task[Any]) -> None:
-        """The application has returned, raised or been cancelled: so ends the WebSocket (ASGI WebSocket, scope)."""
-        self._task = None
-        self._context.tasks.discard(task)
-        try:
-            error = task.exception()
-        except asyncio.CancelledError:
-            self._end_cancelled()
-        else:
-            if error is not None:
-                self._fail(error)
-            else:
-                self._end_returned()
-        self._observe()
+        self._follow(task, False)
 
     def _end_cancelled(self) -> None:
         if not self._cancelling and self._last is None:
@@ -191,7 +149,7 @@ class WebSocketExchange(Inbox):
     def _fail(self, error: BaseException) -> None:
         gone = self._state >= _CLOSING or self._last is not None
         if not (is_disconnect(error) or (gone and (came_of_disconnect(error) or tells_disconnect(error)))):
-            self._context.log.error("Exception in ASGI application, %s", self.describe(), exc_info=error)
+            self._log_exception(error)
         self._end(CloseCode.INTERNAL_ERROR, "")
         self._observe()
 
@@ -224,7 +182,6 @@ class WebSocketExchange(Inbox):
             self.stream.abort()
 
     def describe(self) -> str:
-        """The handshake as it may stand in a log line."""
         return f"WebSocket {self.request.target[:200].decode('latin-1')!r}"
 
     # -- what the protocol tells ------------------------------------------------------------------------------------
@@ -580,15 +537,6 @@ class WebSocketExchange(Inbox):
     def _set_state(self, state: int) -> None:
         self._state = state
         self._wake()
-
-    def _observe(self) -> None:
-        """Tell the observer, once, when the WebSocket has ended or was refused."""
-        observer = self._context.observer
-        if observer is not None and not self._observed:
-            self._observed = True
-            if self.status == 0:
-                self.status = CLIENT_CLOSED_REQUEST
-            observer(self)
 
     def _observe_if_alone(self) -> None:
         """The connection is gone; the application may go on for a while, the log does not wait for it."""

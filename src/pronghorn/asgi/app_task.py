@@ -1,0 +1,130 @@
+"""The application's task for one request: how it starts, how it is cancelled and what came of it.
+
+Base of both kinds of exchange. What an outcome means for the peer is for them to say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from pronghorn.asgi import awaitables
+from pronghorn.asgi.context import Context
+from pronghorn.asgi.scope import Endpoint
+from pronghorn.asgi.stream import Exchange, Stream
+from pronghorn.wire.request import Request
+from pronghorn.wire.response import Response
+
+_Task: Any = asyncio.Task
+# Half the price of looking the method up; for tasks that are known to be asyncio's own.
+_is_done = asyncio.Task.done
+_exception_of = asyncio.Task.exception
+
+#: The status that goes to the access log when the client left before there was any (nginx's convention).
+CLIENT_CLOSED_REQUEST = 499
+
+
+class AppTask(Exchange):
+    """Base of both kinds of exchange. A subclass calls ``_prepare`` when it is made, ``_run`` when it starts, and
+    implements ``_fail``, ``_end_cancelled`` and ``_end_returned``.
+
+    ``response`` Response or None · ``status`` int, what the client got · ``stream`` Stream · ``endpoint`` Endpoint ·
+    ``scope`` dict · ``started`` float, seconds of ``time.monotonic``, as of the last sweep where the context is not
+    timed; 0 when it was refused before it started.
+    """
+
+    __slots__ = (
+        "_cancelling",
+        "_context",
+        "_grace",
+        "_observed",
+        "_task",
+        "endpoint",
+        "logged",
+        "response",
+        "scope",
+        "started",
+        "status",
+        "stream",
+    )
+
+    _context: Context
+
+    def _prepare(self, context: Context, stream: Stream, request: Request, endpoint: Endpoint) -> None:
+        self.request = request
+        self._context = context
+        self.stream = stream
+        self.endpoint = endpoint
+        self.logged: Any = None
+        self.scope: dict[str, Any] | None = None
+        self.response: Response | None = None
+        self.status = 0
+        self.started = 0.0
+        self._task: asyncio.Task[Any] | None = None
+        self._grace: asyncio.TimerHandle | None = None
+        self._cancelling = False
+        self._observed = False
+
+    def _new_task(self, coroutine: Any, eager: bool) -> Any:
+        """A task for what the application returned when it was called; it may have ended when this returns."""
+        context = self._context
+        try:
+            return _Task(coroutine, **context.eagerly) if eager else context.create_task(coroutine)
+        except TypeError:  # an awaitable that is no coroutine
+            return context.create_task(awaitables.awaited(coroutine))
+
+    def _follow(self, task: asyncio.Task[Any], eager: bool) -> None:
+        """Bring the exchange to its end as soon as ``task`` has ended."""
+        if _is_done(task) if eager else task.done():
+            self._finish(task)
+        else:
+            self._task = task
+            self._context.tasks.add(task)
+            task.add_done_callback(self._finish)
+
+    def _finish(self, task: asyncio.Task[Any]) -> None:
+        """The application has returned, raised or been cancelled: bring the exchange to an end."""
+        if self._task is not None:
+            self._task = None
+            self._context.tasks.discard(task)
+            if self._grace is not None:
+                self._grace.cancel()
+                self._grace = None
+        try:
+            error = _exception_of(task) if self._context.eager else task.exception()
+        except asyncio.CancelledError:
+            self._end_cancelled()
+        else:
+            if error is not None:
+                self._fail(error)
+            else:
+                self._end_returned()
+        self._observe()
+
+    def _fail(self, error: BaseException) -> None:
+        """The application has raised."""
+        raise NotImplementedError
+
+    def _end_cancelled(self) -> None:
+        """The application was cancelled, by us where ``_cancelling``."""
+        raise NotImplementedError
+
+    def _end_returned(self) -> None:
+        """The application has returned."""
+        raise NotImplementedError
+
+    def _log_exception(self, error: BaseException) -> None:
+        self._context.log.error("Exception in ASGI application, %s", self.describe(), exc_info=error)
+
+    def describe(self) -> str:
+        """The request as it may stand in a log line."""
+        raise NotImplementedError
+
+    def _observe(self) -> None:
+        """Tell the observer, once, that this is over, or that nobody is left to answer."""
+        observer = self._context.observer
+        if observer is not None and not self._observed:
+            self._observed = True
+            if self.status == 0:
+                self.status = CLIENT_CLOSED_REQUEST
+            observer(self)
