@@ -177,7 +177,8 @@ async def test_large_parts_are_written_in_order() -> None:
     parts = [b"head", b"x" * 1_000_000, b"tail"]
     bench.connection.write(list(parts))
     assert bench.transport.received == b"".join(parts)
-    assert bench.transport.calls == ["writelines"], "not copied together by us"
+    assert parts[1] in bench.transport.writes, "not copied together with others"
+    assert bench.transport.calls == [], "writelines of some CPythons never pauses"
 
 
 @pytest.mark.parametrize("end", ["lost"])

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from contextvars import ContextVar
 
-import pytest
-
 from tests.asgi.apps import Receive, Scope, Send, body, hello, reply, start
 from tests.asgi.doubles import in_loop, misuses, settle, until
 from tests.net.support import GET, Wire, post
@@ -15,7 +13,6 @@ from tests.net.transport import HIGH_WATER
 variable: ContextVar[str] = ContextVar("variable", default="unset")
 
 
-@pytest.mark.xfail(strict=True, reason="writelines() of CPython 3.12.0 to 3.13.1 does not pause the protocol")
 @in_loop
 async def test_large_parts_wait_for_the_peer_whatever_writelines_does(eager: bool) -> None:
     sent = [0]
@@ -38,7 +35,6 @@ async def test_large_parts_wait_for_the_peer_whatever_writelines_does(eager: boo
     assert held <= 2
 
 
-@pytest.mark.xfail(strict=True, reason="writelines() of CPython up to 3.13.5 watches a lost connection's descriptor")
 @in_loop
 async def test_large_parts_are_not_written_to_a_lost_connection(eager: bool) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

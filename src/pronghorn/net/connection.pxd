@@ -7,7 +7,7 @@ from pronghorn.net.protocol cimport Protocol
 from pronghorn.net.turn cimport Turn, TurnTaker
 
 cdef int _SERVING, _DRAINING, _LINGERING, _CLOSED
-cdef Py_ssize_t _MOST_JOINED
+cdef Py_ssize_t _MOST_JOINED, _LARGE
 
 
 cdef class Connection(TurnTaker):
@@ -41,6 +41,8 @@ cdef class Connection(TurnTaker):
     cpdef double within(self, double seconds) except? -1
     @cython.locals(size="Py_ssize_t", part=bytes)
     cpdef write(self, list out, bint last=*)
+    @cython.locals(part=bytes)
+    cdef _write_parts(self, list out)
     cpdef pause_reading(self)
     cpdef resume_reading(self)
     cpdef tell_writable(self)
