@@ -469,6 +469,19 @@ def test_the_root_path(lines: list[str], root_path: str | None) -> None:
         ["X-Forwarded-Prefix: /%2Fevil.example"],
         ["X-Forwarded-Prefix: /a%0D%0Ab"],
         ["X-Forwarded-Prefix: /a%00"],
+        ["X-Forwarded-Prefix: /a%FFb"],
+        ["X-Forwarded-Prefix: /a\u00ff"],
+        *(
+            [f"{name}: {path}"]
+            for name in ("SCRIPT_NAME", "X-Forwarded-Prefix")
+            for path in (
+                "/a?b", "/a#b", "/a\\b", "/..", "/a/../b", "/a/./b", "/a/..", "/a/%2e%2E/b", "/a/.%2e", "/a/%2e/"
+            )
+        ),
+        ["X-Forwarded-Prefix: /a%3Fb"],
+        ["X-Forwarded-Prefix: /a%23b"],
+        ["X-Forwarded-Prefix: /a%5Cb"],
+        ["X-Forwarded-Prefix: /a/%252e%252e/b"],
     ],
 )
 def test_an_illegal_root_path(lines: list[str]) -> None:

@@ -6,16 +6,15 @@ Owns the mapping from request and connection to variables; knows nothing of who 
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 from gunicorn import SERVER_SOFTWARE
 
 from pronghorn.asgi.scope import Endpoint
+from pronghorn.wire.percent import unquoted
 from pronghorn.wire.request import Request
 
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _SERVER_SOFTWARE = SERVER_SOFTWARE
-_unquote_to_bytes = unquote_to_bytes
 
 
 def cgi_environ(request: Request, endpoint: Endpoint) -> dict[str, Any]:
@@ -35,6 +34,7 @@ def cgi_environ(request: Request, endpoint: Endpoint) -> dict[str, Any]:
         "SERVER_PROTOCOL": protocol_of(request),
     }
     host = ""
+    repeated: dict[str, list[str]] = {}
     for name, raw_value in request.headers:
         value = raw_value.decode("latin-1")
         key = name.upper().replace(b"-", b"_").decode("latin-1")
@@ -44,7 +44,14 @@ def cgi_environ(request: Request, endpoint: Endpoint) -> dict[str, Any]:
         if name == b"host":
             host = value
         key = f"HTTP_{key}"
-        environ[key] = f"{environ[key]},{value}" if key in environ else value
+        if key not in environ:
+            environ[key] = value
+        elif key in repeated:
+            repeated[key].append(value)
+        else:
+            repeated[key] = [environ[key], value]
+    for key, values in repeated.items():  # joined once: one by one would cost the square of their size
+        environ[key] = ",".join(values)
     peer = peer_of(endpoint)
     environ["REMOTE_ADDR"] = "" if peer is None else peer[0]
     if peer is not None:
@@ -70,10 +77,7 @@ def protocol_of(request: Request) -> str:
 
 def path_info(request: Request, endpoint: Endpoint) -> str:
     """PATH_INFO: the decoded path below the root path, its bytes as latin-1 (PEP 3333)."""
-    raw_path = request.raw_path
-    if b"%" in raw_path:
-        raw_path = _unquote_to_bytes(raw_path)
-    path = raw_path.decode("latin-1")
+    path = unquoted(request.raw_path).decode("latin-1")
     root_path = endpoint.template["root_path"]
     if root_path:
         root_path = _native(root_path)

@@ -216,12 +216,18 @@ def _joined_field(request: Request, wanted: bytes, quoted: bool = True) -> str:
     """All values of a request field, as its environ variable holds them, where "_" and "-" are the same."""
     size = len(wanted)
     found = None
+    values: list[bytes] | None = None
     for name, value in request.headers:
         if len(name) == size and (name == wanted or name.replace(b"_", b"-") == wanted):
-            found = value if found is None else found + b"," + value
+            if found is None:
+                found = value
+            elif values is None:
+                values = [found, value]
+            else:
+                values.append(value)
     if found is None:
         return "-"
-    text = found.decode("latin-1")
+    text = (found if values is None else b",".join(values)).decode("latin-1")
     return _quoted(text) if quoted else text
 
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from urllib.parse import unquote
 
 from pronghorn.asgi.forwarding import Forwarder, Forwarding
 from pronghorn.wire.errors import ProtocolError
 from pronghorn.wire.forwarded import pack, read_address, read_forwarded
 from pronghorn.wire.http1_target import is_authority
+from pronghorn.wire.percent import unquoted
 
 #: The families of fields, of which one is believed.
 FAMILIES = ("x-forwarded", "forwarded", "none")
@@ -318,7 +318,7 @@ def _script_name(values: list[bytes]) -> str:
 
 
 def _prefix(value: bytes) -> str | None:
-    return _root_path("X-Forwarded-Prefix", unquote(_text("X-Forwarded-Prefix", value))) if value else None
+    return _root_path("X-Forwarded-Prefix", _text("X-Forwarded-Prefix", unquoted(value))) if value else None
 
 
 def _text(name: str, value: bytes) -> str:
@@ -328,11 +328,21 @@ def _text(name: str, value: bytes) -> str:
         raise ProtocolError(400, f"{name} is not UTF-8") from None
 
 
+#: Where a path ends (RFC 3986 section 3.3), and what clients take for a slash.
+_NOT_IN_PATHS = frozenset("?#\\")
+_DOT_SEGMENTS = (".", "..")
+
+
 def _root_path(name: str, value: str) -> str:
-    """A root path that can stand before a path in a Location field: with two slashes it would name a host."""
+    """A root path that can stand before a path in a Location field: with two slashes it would name a host, and a dot
+    segment would lead out of it (RFC 3986 section 5.2.4), also one that is encoded twice."""
     path = value.rstrip("/")
-    if path and (path[0] != "/" or path[1] in "/\\" or not path.isprintable()):
+    if not path:
+        return path
+    if path[0] != "/" or path[1] == "/" or not path.isprintable() or not _NOT_IN_PATHS.isdisjoint(path):
         raise ProtocolError(400, f"{name} is not a path")
+    if any(segment in _DOT_SEGMENTS for segment in path.lower().replace("%2e", ".").split("/")):
+        raise ProtocolError(400, f"{name} has a dot segment")
     return path
 
 

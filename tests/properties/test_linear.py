@@ -6,16 +6,15 @@ compiled build's, and the bytes that it copies together.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytest
 
 from tests.properties import pure
 from tests.properties.builds import INSTALLED, PURE, Reader
+from tests.properties.work import Work
 
 WIRE = str(Path(str(pure.load("wire.http1_parser").__file__)).parent)
 SMALL, LARGE = 1500, 3000
@@ -36,34 +35,12 @@ LINE = b"POST / HTTP/1.1\r\n"
 HEAD = LINE + b"Host: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-class Work:
-    """Counts while it is active: lines executed under ``wire/``."""
-
-    def __init__(self) -> None:
-        self.lines = 0
-
-    def __enter__(self) -> Work:
-        self._before = sys.gettrace()
-        sys.settrace(self._enter)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        sys.settrace(self._before)
-
-    def _enter(self, frame: FrameType, event: str, argument: Any) -> Callable[..., Any] | None:
-        return self._line if frame.f_code.co_filename.startswith(WIRE) else None
-
-    def _line(self, frame: FrameType, event: str, argument: Any) -> Callable[..., Any]:
-        self.lines += event == "line"
-        return self._line
-
-
 def cost(pieces: Iterator[bytes], *, pending: bool = False) -> int:
     """Return lines executed and bytes copied for ``pieces``; ``pending``: events are asked for at the end only."""
     parser = PURE.parser(PURE.rules(**UNLIMITED))
     copied = 0
     data = parser._buffer.data
-    with Work() as work:
+    with Work(WIRE) as work:
         for piece in pieces:
             parser.feed(piece)
             while not pending and parser.next() != PURE.event.NEED_DATA:

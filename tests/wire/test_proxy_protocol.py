@@ -293,6 +293,13 @@ def test_nothing_is_taken_once_it_is_decided() -> None:
     assert parser.state == State.ABSENT
 
 
+def test_one_checksum_is_enough() -> None:
+    """Each would sum the whole header again."""
+    first = tlv(3, struct.pack("!I", crc32c(v2(block=INET_BLOCK + tlv(3, bytes(4)) + tlv(3, bytes(4))))))
+    with pytest.raises(ProtocolError, match="More than one checksum"):
+        ProxyHeaderParser("v2").feed(v2(block=INET_BLOCK + first + tlv(3, bytes(4))))
+
+
 def test_crc32c() -> None:
     """The test vectors of RFC 3720 appendix B.4."""
     assert crc32c(bytes(32)) == 0x8A9136AA

@@ -13,8 +13,11 @@ from typing import NamedTuple
 from pronghorn.wire.errors import ProtocolError
 from pronghorn.wire.http1_target import is_authority
 
-#: Elements of one Forwarded field; no chain of proxies is that long, and a request must not buy endless parsing.
+#: Elements of one Forwarded field, empty ones included; no chain of proxies is that long, and a request must not buy
+#: endless parsing.
 MOST_ELEMENTS = 100
+#: Parameters of one Forwarded field, empty ones included: four are registered, proxies add a few of their own.
+MOST_PARAMETERS = 8 * MOST_ELEMENTS
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 #: RFC 7239 section 4, ``forwarded-pair``; the quoted string as in RFC 9110 section 5.6.4.
@@ -116,6 +119,7 @@ def read_forwarded(value: bytes) -> list[Element]:
     """
     elements: list[Element] = []
     parameters: dict[bytes, bytes] = {}
+    commas = semicolons = 0
     at = 0
     while True:
         at = _after_space(value, at)
@@ -125,6 +129,9 @@ def read_forwarded(value: bytes) -> list[Element]:
             at = _after_space(value, pair.end())
         separator = value[at : at + 1]
         if separator == b";":
+            semicolons += 1
+            if semicolons > MOST_PARAMETERS:
+                raise ProtocolError(400, "Forwarded field has too many parameters")
             at += 1
             continue
         if separator not in (b",", b""):
@@ -134,7 +141,8 @@ def read_forwarded(value: bytes) -> list[Element]:
             parameters = {}
         if not separator:
             return elements
-        if len(elements) == MOST_ELEMENTS:
+        commas += 1
+        if commas == MOST_ELEMENTS:
             raise ProtocolError(400, "Forwarded field has too many elements")
         at += 1
 

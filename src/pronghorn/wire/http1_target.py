@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv6Address
-from urllib.parse import unquote_to_bytes
 
 from pronghorn.wire.chars import HOST
 from pronghorn.wire.errors import ProtocolError
+from pronghorn.wire.percent import unquoted
 from pronghorn.wire.request import Request
 
 _BROKEN_ENCODING = re.compile(rb"%(?![0-9A-Fa-f]{2})")
@@ -21,7 +21,7 @@ _ALLOWED_IN_HOST = bytes(byte for byte in range(256) if HOST[byte])
 
 def decoded(raw_path: bytes) -> str:
     """Percent-decode and then read as UTF-8, as ASGI's ``path`` wants; what is not UTF-8 becomes U+FFFD."""
-    return unquote_to_bytes(raw_path).decode("utf-8", "replace")
+    return unquoted(raw_path).decode("utf-8", "replace")
 
 
 def read_other_form(request: Request, target: bytes) -> bytes | None:

@@ -225,12 +225,16 @@ def _path(field: bytes) -> str:
 def _read_extensions(header: bytes, at: int) -> bool:
     """Check the TLVs from ``at`` on (section 2.2, CRC32C in 2.2.3); whether the client spoke TLS (2.2.6)."""
     tls = False
+    is_summed = False
     while at < len(header):
         end = at + 3 + int.from_bytes(header[at + 1 : at + 3], "big")
         if at + 3 > len(header) or end > len(header):
             raise ProtocolError(400, "Invalid extension in PROXY header")
         kind, value = header[at], header[at + 3 : end]
         if kind == _TLV_CRC32C:
+            if is_summed:  # each would sum the whole header again
+                raise ProtocolError(400, "More than one checksum in PROXY header")
+            is_summed = True
             if len(value) != 4 or crc32c(header[: at + 3] + b"\0\0\0\0" + header[end:]) != int.from_bytes(value, "big"):
                 raise ProtocolError(400, "Wrong checksum in PROXY header")
         elif kind == _TLV_SSL:

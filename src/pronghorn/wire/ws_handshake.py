@@ -28,6 +28,10 @@ _TOKEN = re.compile(_TOKEN_CHAR + rb"+")
 _PARAMETER = re.compile(rb'(%b+)[ \t]*(?:=[ \t]*(?:(%b+)|"((?:\\?%b)+)"))?' % ((_TOKEN_CHAR,) * 3))
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 _OWS = b" \t"
+#: Elements of a list field and parameters of an offer that are read, empty ones included: browsers send one or two
+#: offers with as many parameters, and a handshake must not buy endless parsing.
+_MOST_ELEMENTS = 100
+_MOST_PARAMETERS = 16
 
 #: What the handshake itself says, and what has no meaning in a response that ends HTTP on its connection.
 _NOT_FOR_APPLICATIONS = frozenset(
@@ -59,6 +63,14 @@ _READ = frozenset(
         b"upgrade",
     ]
 )
+
+
+_TITLES = {
+    b"connection": "Connection",
+    b"sec-websocket-extensions": "Sec-WebSocket-Extensions",
+    b"sec-websocket-protocol": "Sec-WebSocket-Protocol",
+    b"upgrade": "Upgrade",
+}
 
 
 class Extension(NamedTuple):
@@ -147,9 +159,16 @@ def _only(fields: dict[bytes, list[bytes]], name: bytes, title: str) -> bytes:
 
 
 def _items(fields: dict[bytes, list[bytes]], name: bytes) -> list[bytes]:
-    """Return the elements of a list field over all its lines, without empty ones (RFC 9110 section 5.6.1)."""
-    items = (item.strip(_OWS) for value in fields.get(name, ()) for item in value.split(b","))
-    return [item for item in items if item]
+    """Return the elements of a list field over all its lines, without empty ones (RFC 9110 section 5.6.1).
+
+    Raises ProtocolError 400 for more than ``_MOST_ELEMENTS``.
+    """
+    items: list[bytes] = []
+    for value in fields.get(name, ()):
+        items += value.split(b",", _MOST_ELEMENTS)
+        if len(items) > _MOST_ELEMENTS:
+            raise ProtocolError(400, f"{_TITLES[name]} has more than {_MOST_ELEMENTS} elements")
+    return [item for item in (item.strip(_OWS) for item in items) if item]
 
 
 def _lists(fields: dict[bytes, list[bytes]], name: bytes, wanted: bytes) -> bool:
@@ -168,7 +187,9 @@ def _read_extensions(fields: dict[bytes, list[bytes]]) -> tuple[Extension, ...]:
     """RFC 6455 section 9.1."""
     offers = []
     for item in _items(fields, b"sec-websocket-extensions"):
-        name, *parameters = (part.strip(_OWS) for part in item.split(b";"))
+        name, *parameters = (part.strip(_OWS) for part in item.split(b";", _MOST_PARAMETERS + 1))
+        if len(parameters) > _MOST_PARAMETERS:
+            raise ProtocolError(400, f"Sec-WebSocket-Extensions has more than {_MOST_PARAMETERS} parameters")
         matches = [_PARAMETER.fullmatch(parameter) for parameter in parameters]
         if not _TOKEN.fullmatch(name) or None in matches:
             raise ProtocolError(400, "Sec-WebSocket-Extensions is malformed")
