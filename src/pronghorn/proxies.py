@@ -54,8 +54,11 @@ class TrustList:
         #: (size of an address, bits that do not count, the other bits)
         self._networks: list[tuple[int, int, int]] = []
         self._said: dict[str, bool] = {}
-        for entry in entries:
-            self._add(entry.strip())
+        names = [entry.strip() for entry in entries]
+        #: The entries as they were given.
+        self.text = ",".join(names)
+        for name in names:
+            self._add(name)
 
     def _add(self, entry: str) -> None:
         if entry == "*":
@@ -215,19 +218,36 @@ class ForwardedPolicy(Forwarder):
                 others = {} if others is None else others
                 others.setdefault(kind, []).append(value)
         if lines is not None:
-            value = lines[0] if len(lines) == 1 else b",".join(lines)
-            if self._is_forwarded:
-                self._judge_forwarded(said, value)
-            else:
-                said.client = self._client(value)
+            self._judge_chain(said, lines)
         if others is not None:
             self._judge_others(said, others, headers, scheme)
         return said
 
+    def client(self, headers: list[tuple[bytes, bytes]]) -> tuple[str, int] | None:
+        lines = [value for name, value in headers if self._kinds.get(name) == _CHAIN]
+        said = Forwarding()
+        try:
+            self._judge_chain(said, lines)
+        except ProtocolError:
+            return None
+        return said.client
+
+    def _judge_chain(self, said: Forwarding, lines: list[bytes]) -> None:
+        value = lines[0] if len(lines) == 1 else b",".join(lines)
+        if not self._is_forwarded:
+            said.client = self._client(value)
+            return
+        try:
+            self._judge_forwarded(said, value)
+        except ProtocolError as error:
+            error.setting = "forwarded=forwarded"
+            raise
+
     def _judge_scheme(self, said: Forwarding, name: bytes, value: bytes) -> None:
         scheme = "https" if value in self._secure[name] else "http"
         if said.scheme is not None and said.scheme != scheme:
-            raise ProtocolError(400, "Contradictory scheme headers")
+            setting = f"secure_scheme_headers={','.join(name.decode('latin-1').upper() for name in self._secure)}"
+            raise ProtocolError(400, "Contradictory scheme headers", setting=setting)
         said.scheme = scheme
 
     def _client(self, value: bytes) -> tuple[str, int] | None:
@@ -274,9 +294,20 @@ class ForwardedPolicy(Forwarder):
         self, said: Forwarding, values: dict[int, list[bytes]], headers: list[tuple[bytes, bytes]], scheme: str
     ) -> None:
         """What is there seldom: the last value of a field is the word of the proxy that speaks to us."""
-        if _SCRIPT_NAME in values:
-            said.root_path = _script_name(values[_SCRIPT_NAME])
-        elif _PREFIX in values:
+        setting = "forwarder_headers=SCRIPT_NAME"
+        try:
+            if _SCRIPT_NAME in values:
+                said.root_path = _script_name(values[_SCRIPT_NAME])
+            setting = f"forwarded_parts={','.join(sorted(self._parts))}"
+            self._judge_parts(said, values, headers, scheme)
+        except ProtocolError as error:
+            error.setting = setting
+            raise
+
+    def _judge_parts(
+        self, said: Forwarding, values: dict[int, list[bytes]], headers: list[tuple[bytes, bytes]], scheme: str
+    ) -> None:
+        if _PREFIX in values and _SCRIPT_NAME not in values:
             said.root_path = _prefix(values[_PREFIX][-1])
         if _HOST in values:
             said.host = _host(values[_HOST][-1])

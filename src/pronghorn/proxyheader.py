@@ -12,11 +12,13 @@ from dataclasses import dataclass
 
 from pronghorn.proxies import TrustList
 from pronghorn.readable import Readable
-from pronghorn.wire.errors import ProtocolError
+from pronghorn.wire.errors import ProtocolError, printable
 from pronghorn.wire.proxy_protocol import ProxyHeader, ProxyHeaderParser, State
 
 #: Bytes looked at in one go: more than nearly all headers have.
 _LOOK = 512
+#: Characters of a setting's value in a log line.
+_MOST_SHOWN = 100
 #: Seconds that a peer still has for its header when the worker drains, for one that is already on its way.
 DRAIN_PATIENCE = 0.3
 
@@ -63,6 +65,10 @@ class ProxyHeaderReader:
             try:
                 _take(sock, parser.feed(data))
             except ProtocolError as error:
+                if error.status == 403:
+                    error.setting = f"proxy_allow_ips={printable(self._allowed.text, _MOST_SHOWN)}"
+                else:
+                    error.setting = f"proxy_protocol={self._mode}"
                 return Opening(error=error)
         return Opening(parser.header, parser.early)
 

@@ -265,7 +265,8 @@ async def test_a_message_over_the_limit(frames: list[bytes]) -> None:
     assert app.disconnect["code"] == 1009
     assert talk.frames() == [("close", 1009, "message too big")]
     assert talk.ended
-    assert talk.log.of("info") == ["WebSocket '/' from ip=192.0.2.7 closed with 1009: message too big"]
+    reason = f"message too big (websocket_max_message_size={LIMIT})"
+    assert talk.log.of("info") == [f"WebSocket '/' from ip=192.0.2.7 closed with 1009: {reason}"]
     assert talk.log.errors == []
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
+from tests.support.raw import RawClient
 from tests.support.server import GunicornServer
 
 Serve = Callable[..., GunicornServer]
@@ -30,3 +32,25 @@ def test_one_peer_cannot_fill_the_log(serve: Serve) -> None:
     assert sum(map(int, told)) + (whole - len(told)) == _MANY, log
     assert whole < 30
     assert len(re.findall("ACCESS 400", log)) == _MANY + 1
+
+
+def test_the_setting_the_request_and_the_client_are_named(serve: Serve, tmp_path: Path) -> None:
+    path = str(tmp_path / "app.sock")
+    server = serve(bind=["127.0.0.1:0", f"unix:{path}"], accesslog="-", access_log_format='ACCESS %(s)s "%(r)s"')
+    head = b"GET /late HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 203.0.113.9\r\n"
+    for address in (server.address, path):
+        for data in (b"GET /" + b"x" * 5000, head + b"bad : 1\r\n", head + b"Content-Length: 1\r\nExpect: x\r\n\r\n"):
+            with RawClient(address) as client:
+                client.send_until_refused(data)
+                client.read_response()
+    for peer in ("127\\.0\\.0\\.1", f"unix:{re.escape(path)}"):
+        server.wait_log(
+            rf"Invalid request from ip={peer}: Request line is too large \(limit_request_line=4094\), in 'GET /xxx"
+        )
+        server.wait_log(
+            rf"Invalid request from ip={peer} \(for ip=203\.0\.113\.9, as far as the head was read\): "
+            r"Whitespace after field name 'bad' \(strip_header_spaces=False\), in 'GET /late HTTP/1\.1'"
+        )
+    server.wait_log('ACCESS 414 "GET /xxx')
+    server.wait_log('ACCESS 400 "GET /late HTTP/1.1"')
+    assert 'ACCESS 417 "GET /late HTTP/1.1"' in server.log()

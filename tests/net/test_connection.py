@@ -61,7 +61,7 @@ async def test_the_address_that_was_connected_to(sockname: Any, server: Any) -> 
     [
         ({}, CLIENT[0]),
         ({"peername": ("::1", 5, 0, 0)}, "::1"),
-        ({"peername": "", "sockname": "/run/app.sock"}, "unix"),
+        ({"peername": "", "sockname": "/run/app.sock"}, "unix:/run/app.sock"),
         ({"peername": None, "sockname": None}, "unix"),
     ],
 )

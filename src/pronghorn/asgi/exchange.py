@@ -16,7 +16,7 @@ from pronghorn.asgi import awaitables, events, files
 from pronghorn.asgi.context import Context
 from pronghorn.asgi.errors import ClientDisconnected, EventError, came_of_disconnect, hands_on_disconnect, is_disconnect
 from pronghorn.asgi.receive import woken
-from pronghorn.asgi.scope import Endpoint, endpoint_of, http_scope
+from pronghorn.asgi.scope import Endpoint, address_of, endpoint_of, http_scope
 from pronghorn.asgi.source import Source
 from pronghorn.asgi.stream import Stream
 from pronghorn.wire.errors import ProtocolError
@@ -231,7 +231,9 @@ class HttpExchange(Source):
         self._wake()
 
     def on_timeout(self) -> None:
-        self._context.log.warning("Time for the whole request is over: %s", self.describe())
+        ip, most = address_of(self.endpoint), self._context.request_timeout
+        message = "Time for the whole request is over (request_timeout=%g): %s from ip=%s"
+        self._context.peer_log.warning(ip, message, most, self.describe(), ip)
         if self._sending < _DONE:
             self._answer_failure(504)
         self.cancel()

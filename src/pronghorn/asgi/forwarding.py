@@ -31,3 +31,7 @@ class Forwarder:
         itself speaks to us. Raises ProtocolError 400 for fields that contradict each other or say nothing legal.
         """
         raise NotImplementedError
+
+    def client(self, headers: list[tuple[bytes, bytes]]) -> tuple[str, int] | None:
+        """Return the client alone, None where ``headers`` do not tell it; for the log, of requests that are refused."""
+        raise NotImplementedError

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from pronghorn.asgi.context import Context
+from pronghorn.wire.errors import printable
 from pronghorn.wire.forwarded import with_host
 from pronghorn.wire.proxy_protocol import ProxyHeader
 from pronghorn.wire.request import GET, Request
@@ -51,8 +52,19 @@ class Endpoint:
 
 def address_of(endpoint: Endpoint) -> str:
     """The client as it stands in a log line."""
-    client = endpoint.client
-    return "unix" if client is None else str(client[0])
+    return named(endpoint.client, endpoint)
+
+
+def named(client: tuple[str, int] | None, endpoint: Endpoint) -> str:
+    """``client`` of a connection as it stands in a log line: its address, or the unix socket that it came through."""
+    if client is not None:
+        return client[0]
+    server = endpoint.template["server"]
+    return f"unix:{printable(server[0], _MOST_SHOWN)}" if server is not None and server[1] is None else "unix"
+
+
+#: Characters of a socket's path in a log line.
+_MOST_SHOWN = 108
 
 
 #: Templates that are kept. A PROXY header can tell any address as ours.

@@ -263,7 +263,9 @@ class WebSocketExchange(Inbox):
             self._await_peer()
             return
         ip = address_of(self.endpoint)
-        self._context.peer_log.info(ip, "%s from ip=%s closed with 1011: no answer to a ping", self.describe(), ip)
+        setting = f"websocket_ping_timeout={self._context.websockets.ping_timeout:g}"
+        message = "%s from ip=%s closed with 1011: no answer to a ping (%s)"
+        self._context.peer_log.info(ip, message, self.describe(), ip, setting)
         self._send_close(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
         self._abandon()
 
@@ -343,6 +345,9 @@ class WebSocketExchange(Inbox):
 
     def _refuse_frame(self, error: FrameError) -> None:
         ip, fault = address_of(self.endpoint), (error.code, error.reason)
+        if error.code == CloseCode.MESSAGE_TOO_BIG:
+            limit = self._context.websockets.max_message_size
+            fault = error.code, f"{error.reason} (websocket_max_message_size={limit})"
         self._context.peer_log.info(ip, "%s from ip=%s closed with %d: %s", self.describe(), ip, *fault)
         if self._state != _CLOSING:
             self.close_code = error.code

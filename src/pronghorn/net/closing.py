@@ -189,7 +189,9 @@ class Closing:
     def _give_up_on_reader(self) -> None:
         connection = self._connection
         peer = connection.peer()
-        connection.context.peer_log.info(peer, "Closed connection from ip=%s: it does not read its response", peer)
+        context = connection.context
+        message = "Closed connection from ip=%s: it does not read its response (write_timeout=%g)"
+        context.peer_log.info(peer, message, peer, context.write_timeout)
         self._drop_unsent()
         connection.abort()
 

@@ -18,7 +18,6 @@ from pronghorn.asgi.stream import Exchange
 from pronghorn.net.closing import Closing, State, shut_down_sending
 from pronghorn.net.reaper import Reaper
 from pronghorn.net.turn import Turn, TurnTaker
-from pronghorn.wire.errors import ProtocolError
 
 _SERVING = int(State.SERVING)
 _DRAINING = int(State.DRAINING)
@@ -383,11 +382,6 @@ class Connection(TurnTaker):
         """The requests under way, for diagnostics. May be called from another thread."""
         protocol = self._protocol
         return () if protocol is None else protocol.exchanges()
-
-    def log_refusal(self, error: ProtocolError) -> None:
-        """Say why the peer is answered ``error``."""
-        peer = self.peer()
-        self.context.peer_log.warning(peer, "Invalid request from ip=%s: %s", peer, error.reason)
 
     def peer(self) -> str:
         """The peer as it stands in a log line."""

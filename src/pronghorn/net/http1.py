@@ -15,11 +15,12 @@ from pronghorn.asgi.stream import Exchange
 from pronghorn.asgi.websocket import WebSocketExchange
 from pronghorn.net.connection import Connection
 from pronghorn.net.http1_cycle import Cycle, CycleOwner
+from pronghorn.net.refusal import content_too_slow, head_too_slow, log_refusal, too_large
 from pronghorn.wire import http1_parser
 from pronghorn.wire.errors import ProtocolError
 from pronghorn.wire.http1_parser import Http1Parser
 from pronghorn.wire.http1_writer import Http1Writer
-from pronghorn.wire.request import GET, Request, unread_request
+from pronghorn.wire.request import GET, Request
 
 
 class Reading(IntEnum):
@@ -171,7 +172,7 @@ class Http1(CycleOwner):
         if request.method is not GET and request.method == "CONNECT":
             raise ProtocolError(501, "CONNECT is not served here")
         if context.max_body_size and request.content_length > context.max_body_size:
-            raise ProtocolError(413, f"Content-Length {request.content_length} is over the limit")
+            raise too_large(context, f"Content-Length {request.content_length}")
         if self._reading == _BODY and self._parser.buffered() and not request.upgrade:
             self._take_early(cycle)
         exchange.start()
@@ -222,7 +223,7 @@ class Http1(CycleOwner):
         size = len(data)
         cycle.received += size
         if self._context.max_body_size and cycle.received > self._context.max_body_size:
-            raise ProtocolError(413, "Request content is over the limit")
+            raise too_large(self._context, "Request content")
         if self.writer.complete:
             # Nobody will read it. It was decided when the response ended that it is little.
             return
@@ -397,12 +398,14 @@ class Http1(CycleOwner):
 
     def _refuse(self, error: ProtocolError) -> None:
         """The peer broke the protocol or a limit: say so, in the response and in the log, and hang up."""
-        self.connection.log_refusal(error)
         exchange = self._exchange()
         if exchange is None:
             cycle = self._new_cycle(False)
-            exchange = HttpExchange(self._context, cycle, unread_request(), self.connection.endpoint)
-            cycle.exchange = exchange
+            plain = HttpExchange(self._context, cycle, self._parser.so_far(), self.connection.endpoint)
+            cycle.exchange = exchange = plain
+            log_refusal(self._context, plain, error, False)
+        else:
+            log_refusal(self._context, exchange, error, True)
         self._reading = _BODY
         self.writer.keep_alive = False
         exchange.on_fault(error)
@@ -448,7 +451,7 @@ class Http1(CycleOwner):
             return
         if self._reading == _HEAD:
             if not self._parser.is_between_messages():
-                self.refuse(ProtocolError(408, "Request head is not complete in time"))
+                self.refuse(head_too_slow(self._context))
             elif not self._context.unhurried and self.connection.close_idle():
                 self._reading = _NOTHING
             else:
@@ -464,7 +467,7 @@ class Http1(CycleOwner):
             elif exchange is not None:
                 exchange.on_timeout()
         elif self._reading == _BODY:
-            self.refuse(ProtocolError(408, "Request content is not complete in time"))
+            self.refuse(content_too_slow(self._context))
 
     def refuse(self, error: ProtocolError) -> None:
         self._refuse(error)

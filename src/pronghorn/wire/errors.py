@@ -10,17 +10,29 @@ class ProtocolError(Exception):
     """The peer broke HTTP, or a limit: it gets ``status``, and the log gets ``reason``.
 
     ``status``: int, the response status (RFC 9110 section 15.5). ``reason``: str, one clause for people, free of
-    control characters. ``headers``: pairs of bytes to add to the response.
+    control characters. ``headers``: pairs of bytes to add to the response. ``setting``: str, the setting that asks for
+    this and its value, "name=value", for the log alone; empty where none does.
     """
 
-    def __init__(self, status: int, reason: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+    def __init__(
+        self, status: int, reason: str, headers: tuple[tuple[bytes, bytes], ...] = (), setting: str = ""
+    ) -> None:
         super().__init__(status, reason)
         self.status = status
         self.reason = reason
         self.headers = headers
+        self.setting = setting
 
     def __str__(self) -> str:
         return self.reason
+
+
+def printable(text: str, most: int) -> str:
+    """Return ``text`` as it may stand in a log line: what is not printable ASCII is escaped, what is long is cut."""
+    cut = text[:most]
+    if not (cut.isascii() and cut.isprintable()):
+        cut = "".join(char if " " <= char <= "~" else ascii(char)[1:-1] for char in cut)
+    return cut if len(text) <= most and len(cut) <= most else cut[: most - 3] + "..."
 
 
 def shown(name: bytes) -> str:

@@ -45,6 +45,7 @@ cdef class Http1Parser:
 
     cpdef bint is_between_messages(self) except -1
     cpdef Py_ssize_t buffered(self) except -1
+    cpdef Request so_far(self)
     cpdef Py_ssize_t feed(self, bytes data) except -1
     cpdef bytes take_rest(self)
     @cython.locals(buffer=ReadBuffer, event=int)

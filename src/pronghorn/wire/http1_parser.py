@@ -19,7 +19,7 @@ from pronghorn.wire.http1_rules import Rules
 from pronghorn.wire.http1_target import decoded, read_other_form
 from pronghorn.wire.http1_vocabulary import CHUNK_EXTENSIONS, FORBIDDEN_TRAILERS, METHODS
 from pronghorn.wire.read_buffer import ReadBuffer
-from pronghorn.wire.request import GET, Request
+from pronghorn.wire.request import GET, Request, unread_request
 
 
 class Event(IntEnum):
@@ -119,7 +119,7 @@ class Http1Parser:
         self._dropped = False
         self._folds: Folds | None = None
         self._authority: bytes | None = None
-        self._error: tuple[int, str, tuple[tuple[bytes, bytes], ...]] = (400, "", ())
+        self._error: tuple[int, str, tuple[tuple[bytes, bytes], ...], str] = (400, "", (), "")
         self.request: Request = None  # type: ignore[assignment]  # set before any event is returned
         self.data = b""
         self.trailers: list[tuple[bytes, bytes]] = []
@@ -135,6 +135,10 @@ class Http1Parser:
     def buffered(self) -> int:
         """Return the number of bytes fed and not consumed yet."""
         return self._buffer.size()
+
+    def so_far(self) -> Request:
+        """Return the request in hand as far as it was read, for the log: one that failed, or is not complete."""
+        return self.request if self._state != _REQUEST_LINE else unread_request(self._buffer.beginning())
 
     def feed(self, data: bytes) -> int:
         """Append ``data``; return the number of bytes that wait. Call ``next`` until it returns NEED_DATA."""
@@ -157,9 +161,10 @@ class Http1Parser:
                 event = self._next()
             return event
         except ProtocolError as error:
+            self.request = self.so_far()
             self._state = _FAILED
             # Not the exception itself: its traceback refers to this frame, and that to the parser.
-            self._error = (error.status, error.reason, error.headers)
+            self._error = (error.status, error.reason, error.headers, error.setting)
             buffer.clear()
             raise
 
@@ -288,7 +293,7 @@ class Http1Parser:
     def _check_line_limit(self, size: int) -> int:
         """Whatever else is wrong with a line, in whatever pieces it comes: too long is said first."""
         if size > self._rules.limit_request_line:
-            raise ProtocolError(414, "Request line is too large")
+            raise self._rules.line_too_large()
         return 0
 
     def _read_version(self, start: int, line_start: int) -> int:
@@ -359,7 +364,7 @@ class Http1Parser:
         if filler is _METHOD_FILLER or filler is _ALL_BUT_LF:
             most += 1  # a CR of the line's end may be among them
         if size - start > most:
-            raise ProtocolError(414, "Request line is too large")
+            raise self._rules.line_too_large()
         return self._buffer.wait(filler, most)
 
     def _read_fields(self, fields: list[tuple[bytes, bytes]]) -> int:
@@ -383,7 +388,7 @@ class Http1Parser:
                 filler = _NAME_FILLER
                 break
             if i - start > most_size:
-                raise ProtocolError(431, f"Field {shown(data[start:i])} is too large")
+                raise self._rules.field_too_large(data[start:i])
             name_end = i
             if buf[i] != _COLON or i == start:
                 if i == start and buf[i] == _CR:
@@ -417,7 +422,7 @@ class Http1Parser:
             if i + 1 == size and buf[i] == _CR:
                 break
             if i - start > most_size:
-                raise ProtocolError(431, f"Field {shown(data[start:name_end])} is too large")
+                raise self._rules.field_too_large(data[start:name_end])
             if buf[i] != _CR or buf[i + 1] != _LF:
                 raise ProtocolError(400, f"Invalid character in the value of field {shown(data[start:name_end])}")
             value_end = i
@@ -425,7 +430,7 @@ class Http1Parser:
                 value_end -= 1
             i += 2
             if i - start > most_size:
-                raise ProtocolError(431, f"Field {shown(data[start:name_end])} is too large")
+                raise self._rules.field_too_large(data[start:name_end])
             self._count_head(i - start)
             name = known_name(data, start, name_end)
             if name is None:
@@ -434,19 +439,19 @@ class Http1Parser:
                 self._dropped = False
                 fields.append((name, buf[value_start:value_end]))
             if len(fields) > most_fields:
-                raise ProtocolError(431, "Too many fields")
+                raise self._rules.too_many_fields()
             start = i
         self._buffer.position = start
         if start == size:
             return 0
         if size - start > most_size + 1:  # of the line's end, CR may be there and LF missing
-            raise ProtocolError(431, f"Field {shown(data[start : start + 40].partition(b':')[0])} is too large")
+            raise self._rules.field_too_large(data[start : start + 40].partition(b":")[0])
         return self._buffer.wait(filler, most_size if filler is _SPACES else most_size + 1)
 
     def _count_head(self, size: int) -> int:
         self._head_size += size
         if self._head_size > self._rules.limit_request_head:
-            raise ProtocolError(431, "Header section is too large")
+            raise self._rules.head_too_large()
         return 1
 
     def _add_uncommon(self, fields: list[tuple[bytes, bytes]], name: bytes, value: bytes, marks: int) -> int:
@@ -472,18 +477,18 @@ class Http1Parser:
             while i < len(data) and data[i] in (_SP, _TAB):
                 i += 1
             if i - start > self._rules.limit_request_field_size:
-                raise ProtocolError(431, f"Field {shown(data[start:name_end])} is too large")
+                raise self._rules.field_too_large(data[start:name_end])
             if i == len(data):
                 return 0
             if data[i] == _COLON:
                 return i
         if byte in (_SP, _TAB):
-            raise ProtocolError(400, f"Whitespace after field name {shown(data[start:name_end])}")
+            raise self._rules.whitespace_after(data[start:name_end])
         raise ProtocolError(400, "Invalid character in a field name")
 
     def _unfold(self, fields: list[tuple[bytes, bytes]], start: int) -> int:
         if not self._rules.permit_obsolete_folding:
-            raise ProtocolError(400, "Obsolete line folding")
+            raise ProtocolError(400, "Obsolete line folding", setting="permit_obsolete_folding=False")
         data = self._buffer.data
         end = data.find(b"\n", start)
         if end < 0:
@@ -495,7 +500,7 @@ class Http1Parser:
                 self._folds = Folds(fields)
             held = self._folds.size()
         if held + len(line) > self._rules.limit_request_field_size:
-            raise ProtocolError(431, f"Field {shown(data[start:end])} is too large")
+            raise self._rules.field_too_large(data[start:end])
         if not line.endswith(b"\r\n") or line.translate(None, _VALUE_FILLER) != b"\r\n":
             raise ProtocolError(400, "Invalid character in a folded field value")
         self._count_head(len(line))
@@ -576,7 +581,7 @@ class Http1Parser:
     def _count_extension(self, size: int) -> int:
         self._head_size += size
         if self._head_size > self._rules.limit_request_head:
-            raise ProtocolError(400, "Chunk extensions of the message are too large")
+            raise self._rules.extensions_too_large()
         return 0
 
     def _read_chunk_end(self) -> int:

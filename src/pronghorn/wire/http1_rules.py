@@ -65,6 +65,32 @@ class Rules:
         self.forwarder_headers = frozenset(name.lower().encode("latin-1") for name in forwarder_headers)
         self.forwards_all = "*" in forwarder_headers
 
+    def line_too_large(self) -> ProtocolError:
+        return ProtocolError(414, "Request line is too large", setting=self._setting("limit_request_line"))
+
+    def field_too_large(self, name: bytes) -> ProtocolError:
+        reason = f"Field {shown(name)} is too large"
+        return ProtocolError(431, reason, setting=self._setting("limit_request_field_size"))
+
+    def too_many_fields(self) -> ProtocolError:
+        return ProtocolError(431, "Too many fields", setting=f"limit_request_fields={self.limit_request_fields}")
+
+    def head_too_large(self) -> ProtocolError:
+        return ProtocolError(431, "Header section is too large", setting=self._setting("limit_request_head"))
+
+    def extensions_too_large(self) -> ProtocolError:
+        reason = "Chunk extensions of the message are too large"
+        return ProtocolError(400, reason, setting=self._setting("limit_request_head"))
+
+    def whitespace_after(self, name: bytes) -> ProtocolError:
+        setting = "" if self.strip_header_spaces else "strip_header_spaces=False"
+        return ProtocolError(400, f"Whitespace after field name {shown(name)}", setting=setting)
+
+    def _setting(self, limit: str) -> str:
+        """A limit in bytes as it was set: where it is the head's, it was set by that one's name."""
+        most: int = getattr(self, limit)
+        return f"max_head_size={most}" if most == self.limit_request_head else f"{limit}={most}"
+
     def method(self, raw: bytes) -> str:
         """Return the method that ``raw``, a token, stands for. Raises ProtocolError 400 for an unconventional one."""
         name = _METHODS.get(raw)
@@ -76,7 +102,8 @@ class Rules:
         if not self.permit_unconventional_http_method and (
             not 3 <= len(raw) <= 20 or b"#" in raw or raw != raw.upper()
         ):
-            raise ProtocolError(400, "Unconventional method")
+            setting = "casefold_http_method" if raw.upper() in _METHODS else "permit_unconventional_http_method"
+            raise ProtocolError(400, "Unconventional method", setting=f"{setting}=False")
         return raw.decode("ascii")
 
     def check_version(self, version: bytes) -> int:
@@ -87,7 +114,8 @@ class Rules:
         if match[1] != b"1":
             raise ProtocolError(505, f"HTTP version {version[5:].decode()} is not served here")
         if not self.permit_unconventional_http_version:
-            raise ProtocolError(400, "Unconventional HTTP version")
+            setting = "permit_unconventional_http_version=False"
+            raise ProtocolError(400, "Unconventional HTTP version", setting=setting)
         return 0
 
     def keeps(self, name: bytes, in_trailer: bool) -> bool:
@@ -98,5 +126,6 @@ class Rules:
         if not in_trailer and (self.forwards_all or name in self.forwarder_headers):
             return True
         if self.header_map == "refuse":
-            raise ProtocolError(400, f"Field name {shown(name)} has an underscore")
+            reason = f"Field name {shown(name)} has an underscore"
+            raise ProtocolError(400, reason, setting=f"header_map={self.header_map}")
         return self.header_map == "dangerous"

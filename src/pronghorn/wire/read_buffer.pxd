@@ -16,6 +16,7 @@ cdef class ReadBuffer:
     cdef Py_ssize_t _most
 
     cpdef Py_ssize_t size(self) except -1
+    cpdef bytes beginning(self)
     @cython.locals(size="Py_ssize_t")
     cpdef Py_ssize_t feed(self, bytes data) except -1
     cpdef bint release(self) except -1

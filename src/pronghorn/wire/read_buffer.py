@@ -7,6 +7,7 @@ decide nothing about it (``wait``), and until another one comes, or too many, th
 from __future__ import annotations
 
 _NOTHING = b""
+_MOST_SHOWN = 256
 
 
 class ReadBuffer:
@@ -28,6 +29,11 @@ class ReadBuffer:
     def size(self) -> int:
         """Return the number of bytes fed and not consumed."""
         return len(self.data) - self.position + len(self._more)
+
+    def beginning(self) -> bytes:
+        """Return the first bytes that were fed and not consumed, enough to show what they are."""
+        start = self.position
+        return self.data[start : start + _MOST_SHOWN] + bytes(self._more[:_MOST_SHOWN])
 
     def feed(self, data: bytes) -> int:
         """Append ``data``; return the number of bytes fed and not consumed."""

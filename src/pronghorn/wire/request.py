@@ -5,6 +5,10 @@ Owns no behaviour: each field was checked by the parser that filled it (RFC 9110
 
 from __future__ import annotations
 
+import re
+
+from pronghorn.wire.errors import printable
+
 #: The very object that the method of each GET is: compared by identity, it settles the method of nearly all requests.
 GET = "GET"
 
@@ -64,11 +68,29 @@ class Request:
         return value
 
 
-def unread_request() -> Request:
-    """Return what stands in the access log for a request whose head could not be read."""
+#: Characters of an unread request line that are shown.
+_MOST_SHOWN = 200
+
+
+def unread_request(line: bytes) -> Request:
+    """Return what stands in the log for a request whose line could not be read.
+
+    ``line``: the line as far as it came, or more. What is not printable ASCII is escaped, what is long is cut.
+    """
+    line = line.lstrip(b"\r\n")
+    shown = printable(line.partition(b"\n")[0].removesuffix(b"\r").decode("latin-1"), _MOST_SHOWN)
+    method, _, rest = shown.partition(" ")
+    target, _, version = rest.rpartition(" ")
     request = Request()
-    request.method = "-"
-    request.target = b"-"
-    request.raw_path = b"-"
-    request.path = "-"
+    if _VERSION.fullmatch(version):
+        request.http_version = version[5:]
+    else:
+        target = rest
+    request.method = method or "-"
+    request.target = target.encode() or b"-"
+    request.raw_path, _, request.query_string = request.target.partition(b"?")
+    request.path = request.raw_path.decode()
     return request
+
+
+_VERSION = re.compile(r"HTTP/[0-9]\.[0-9]")
