@@ -81,7 +81,10 @@ class Closing:
             return
         connection.enter(_LINGERING)
         connection.resume_reading()
-        self._transport.write_eof()
+        try:
+            self._transport.write_eof()
+        except OSError:  # asyncio's: the peer has reset the connection, which the loop will hear of when it reads
+            pass
         self._left_to_write = self._transport.get_write_buffer_size()
         connection.deadline = connection.within(LINGER)
 

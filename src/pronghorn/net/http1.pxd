@@ -45,6 +45,8 @@ cdef class Http1(CycleOwner):
     cdef _pump(self, bint hold)
     @cython.locals(cycle=Cycle)
     cdef bint _advance(self) except -1
+    @cython.locals(exchange=Exchange)
+    cdef _watch_peer(self)
     @cython.locals(context=Context, cycle=Cycle, exchange=Exchange, plain=HttpExchange)
     cdef _begin(self, Request request)
     @cython.locals(cycle=Cycle)

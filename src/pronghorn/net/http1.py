@@ -125,6 +125,7 @@ class Http1(CycleOwner):
     def _advance(self) -> bool:
         """Take one event from the parser; False when there is none to take now."""
         if self._reading >= _DONE:
+            self._watch_peer()
             return False
         if not self.connection.writable and self._reading == _HEAD:
             self.connection.pause_reading()
@@ -150,6 +151,15 @@ class Http1(CycleOwner):
         if self._reading == _DONE and self.writer.complete:
             self._turn_over()
         return True
+
+    def _watch_peer(self) -> None:
+        """An answer is under way: its application hears of it when the peer leaves, or has left before."""
+        if self._peer_ended:
+            exchange = self._exchange()
+            if exchange is not None:
+                exchange.on_disconnect(False)
+        elif self._reading == _DONE and self._parser.buffered() <= _MOST_PIPELINED:
+            self.connection.resume_reading()
 
     def _begin(self, request: Request) -> None:
         """Open an exchange for ``request`` and run the application."""
@@ -234,6 +244,7 @@ class Http1(CycleOwner):
 
     def enter_tunnel(self) -> None:
         self._reading = _TUNNEL
+        self.connection.resume_reading()  # pipelined requests, or a peer that did not read, may have paused it
         if self._parser.buffered():
             self._context.loop.call_soon(self._pass_on_rest, context=self._context.contextvars)
 
@@ -281,6 +292,9 @@ class Http1(CycleOwner):
             self.flush()
             self.connection.close()
         elif self._reading == _BODY:
+            if self.writer.complete:  # it was read on only for the connection to be kept
+                self._hang_up()
+                return
             self._reading = _DONE
             self.writer.keep_alive = False
             exchange.on_disconnect(False)
@@ -292,7 +306,8 @@ class Http1(CycleOwner):
             exchange.on_disconnect(False)
         elif not self._stalled:
             self._pump(False)
-        return self._cycle is not None or bool(self.out)
+        # Requests that were read before wait while the peer does not read the answers to others.
+        return self._cycle is not None or bool(self.out) or self._parser.buffered() > 0
 
     def exchanges(self) -> tuple[Exchange, ...]:
         exchange = self._exchange()
