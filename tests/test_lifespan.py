@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from typing import Any
 
 import pytest
@@ -128,6 +129,40 @@ async def test_startup_failed_and_then_an_exception(mode: str) -> None:
         await lifespan.startup()
     await settle()
     await lifespan.cancel()
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("message", ["", "no database", "traceback"])
+@pytest.mark.parametrize("when", ["startup", "shutdown"])
+@in_loop
+async def test_a_failure_has_one_traceback(when: str, message: str, mode: str) -> None:
+    """Starlette sends the traceback as its message, and raises as well."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        if when == "shutdown":
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        try:
+            raise RuntimeError("no database")
+        except RuntimeError:
+            text = traceback.format_exc() if message == "traceback" else message
+            await send({"type": f"lifespan.{when}.failed", "message": text})
+            raise
+
+    lifespan, log = make(app, mode)
+    if when == "startup":
+        with pytest.raises(LifespanFailed) as caught:
+            await lifespan.startup()
+        log.error("Application startup failed: %s", caught.value)
+    else:
+        await lifespan.startup()
+        await lifespan.shutdown()
+    await settle()
+    await lifespan.cancel()
+    told = sum(text.count("Traceback (most recent call last)") for text in log.errors)
+    assert told + len([error for level, _, error in log.entries if error and level == "error"]) == 1
+    assert any("no database" in str(told) for entry in log.entries for told in entry)
 
 
 @pytest.mark.parametrize("mode", MODES)

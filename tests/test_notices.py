@@ -19,6 +19,15 @@ def said(environ: tuple[str, ...] = (), **settings: object) -> list[str]:
     return list(notices(cfg.settings, environ, VARIABLES))
 
 
+def test_a_process_name_without_the_package_that_sets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    line = "Setting proc_name='shop' has no effect: the package setproctitle is not installed"
+    assert said(proc_name="shop") == [line]
+    assert said() == []
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    assert said(proc_name="shop") == []
+
+
 def test_nothing_of_the_defaults() -> None:
     assert said() == []
 

@@ -8,6 +8,7 @@ from typing import Any
 
 #: Seconds that the application gets to end once its task is cancelled.
 _CANCELLATION = 0.2
+_TRACEBACK = "Traceback (most recent call last)"
 
 
 class LifespanFailed(RuntimeError):
@@ -33,6 +34,7 @@ class Lifespan:
         self._namespace: dict[str, Any] = {}
         self._supported = False
         self._asked = False
+        self._told_traceback = False
 
     @property
     def state(self) -> dict[str, Any] | None:
@@ -100,7 +102,7 @@ class Lifespan:
             else:
                 self._log.error("Exception in ASGI lifespan", exc_info=error)
                 self._started.set_result(f"{type(error).__name__}: {error}")
-        elif error is not None and not isinstance(error, asyncio.CancelledError):
+        elif error is not None and not isinstance(error, asyncio.CancelledError) and not self._told_traceback:
             self._log.error("Exception in ASGI lifespan", exc_info=error)
         if not self._stopped.done():
             self._stopped.set_result(None)
@@ -115,13 +117,19 @@ class Lifespan:
             self._supported = True
             self._answer(self._started, None, kind)
         elif kind == "lifespan.startup.failed":
-            self._answer(self._started, message.get("message") or "the application did not say why", kind)
+            self._fail(self._started, message, kind)
         elif kind == "lifespan.shutdown.complete":
             self._answer(self._stopped, None, kind)
         elif kind == "lifespan.shutdown.failed":
-            self._answer(self._stopped, message.get("message") or "the application did not say why", kind)
+            self._fail(self._stopped, message, kind)
         else:
             raise RuntimeError(f"Unknown event type {kind!r:.60} in lifespan")
+
+    def _fail(self, future: asyncio.Future[str | None], message: dict[str, Any], kind: str) -> None:
+        """Pass on why it failed. Starlette sends its traceback, and raises the exception all the same."""
+        reason = str(message.get("message") or "the application did not say why")
+        self._answer(future, reason, kind)
+        self._told_traceback = _TRACEBACK in reason
 
     def _answer(self, future: asyncio.Future[str | None], failure: str | None, kind: str) -> None:
         if future.done():

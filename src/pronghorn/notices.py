@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import re
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
@@ -42,6 +43,9 @@ def notices(settings: dict[str, Any], environ: Iterable[str], variables: Collect
         setting = settings.get(name)  # absent in older Gunicorns
         if setting is not None and setting.get() != type(setting)().get():
             yield f"Setting {name}={setting.get()!r} has no effect: {reason}"
+    proc_name = settings["proc_name"].get()
+    if proc_name and importlib.util.find_spec("setproctitle") is None:
+        yield f"Setting proc_name={proc_name!r} has no effect: the package setproctitle is not installed"
     for variable in sorted(environ):
         if (
             variable.startswith(_PREFIX)

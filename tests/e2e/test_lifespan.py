@@ -160,6 +160,22 @@ def check_off(server: GunicornServer) -> None:
     assert named(server) == []
 
 
+def test_a_start_up_that_fails_in_starlette_is_one_traceback(serve: Serve) -> None:
+    source = (
+        "import contextlib\n"
+        "from starlette.applications import Starlette\n"
+        "@contextlib.asynccontextmanager\n"
+        "async def lifespan(app):\n"
+        "    raise RuntimeError('no database')\n"
+        "    yield\n"
+        "app = Starlette(lifespan=lifespan)\n"
+    )
+    server = serve(source=source, ready=False)
+    assert server.wait_exit() == 3
+    assert server.log().count("Traceback (most recent call last)") == 1, server.log()
+    assert server.log().count("RuntimeError: no database") == 1, server.log()
+
+
 @needs_gunicorn(24)
 class TestSettingOfGunicorn:
     @pytest.mark.parametrize(
