@@ -482,3 +482,41 @@ def test_sendfile(
     if setting is not None:
         cfg.set("sendfile", setting)
     assert Settings.from_gunicorn(cfg, Options()).sendfile is sends
+
+
+#: Options with a value that is refused, some of them only beside Gunicorn's settings.
+REFUSED = {
+    "root_path": ("api/", "'api/'"),
+    "health_path": ("health", "'health'"),
+    "server_header": ("é", "'é'"),
+    "shutdown_delay": (20.0, "20.0"),
+    "response_headers": ("no colon", "'no colon'"),
+    "forwarded_parts": ("for,planet", "'for,planet'"),
+    "loop": ("trio", "'trio'"),
+    "header_timeout": (-1.0, "-1.0"),
+    "websocket_max_queue": (0, "0"),
+}
+
+
+def test_a_value_that_is_refused_is_named_the_way_it_was_given() -> None:
+    cfg = Config()
+    for name, (value, told) in REFUSED.items():
+        variable = f"PRONGHORN_{name.upper()}"
+        with pytest.raises(SettingError) as caught:
+            Settings.from_gunicorn(cfg, Options().with_environment({variable: str(value)}))
+        assert str(caught.value).startswith(f"{variable}={str(value)!r} is not allowed: "), name
+        with pytest.raises(SettingError) as caught:
+            Settings.from_gunicorn(cfg, Options(**{name: value}))
+        assert str(caught.value).startswith(f"Option {name}={told} is not allowed: "), name
+
+
+def test_a_root_path_of_gunicorns_or_cgis() -> None:
+    cfg = Config()
+    if "root_path" in cfg.settings:
+        cfg.set("root_path", "api")
+        with pytest.raises(SettingError, match=r"^Setting root_path='api' is not allowed: "):
+            Settings.from_gunicorn(cfg, Options())
+    cfg = Config()
+    cfg.set("raw_env", ["SCRIPT_NAME=api"])
+    with pytest.raises(SettingError, match=r"^SCRIPT_NAME='api' is not allowed: "):
+        Settings.from_gunicorn(cfg, Options())

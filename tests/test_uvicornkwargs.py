@@ -180,6 +180,12 @@ def test_none_is_the_default(key: str) -> None:
     assert changed(key, None) == {}
 
 
+@pytest.mark.parametrize("kwargs", [None, [("loop", "auto")], "loop=auto"])
+def test_kwargs_that_are_no_dict(kwargs: Any) -> None:
+    with pytest.raises(SettingError, match=r"^CONFIG_KWARGS=.* is not allowed: it is of type \w+, use a dict$"):
+        apply_kwargs(kwargs, Options(), Config())
+
+
 @pytest.mark.parametrize("key", ["loops", "", "LOOP", "keepalive"])
 def test_an_unknown_key(key: str) -> None:
     with pytest.raises(SettingError, match=rf"CONFIG_KWARGS\['{key}'\] is not allowed: use some of .*\bloop\b"):

@@ -10,7 +10,7 @@ import dataclasses
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from pronghorn.asgi.context import WebSocketSettings
 from pronghorn.defaultheaders import Fields, parse_fields
@@ -72,19 +72,54 @@ class Options:
     websocket_compression: bool = option(True, "whether permessage-deflate is agreed to")
     websocket_restart_spread: float = option(5.0, "over which WebSockets are closed with 1012 when a worker drains")
 
+    #: How options were given, "name=value", where it was not as an option.
+    _given: ClassVar[Mapping[str, str]] = {}
+
     def __post_init__(self) -> None:
         for one in dataclasses.fields(self):
-            _check(one, getattr(self, one.name))
+            value = getattr(self, one.name)
+            reason = _objection(one, value)
+            if reason:
+                raise SettingError(f"{self.given(one.name, value)} is not allowed: {reason}")
+
+    @classmethod
+    def checked(cls, options: Any, owner: str) -> Options:
+        """Return ``options``, the attribute of the worker class ``owner``, if that is what they are."""
+        if isinstance(options, cls):
+            return options
+        kind = "a class" if isinstance(options, type) else f"of type {type(options).__name__}"
+        known = {one.name for one in dataclasses.fields(cls)}
+        given = options if isinstance(options, Mapping) and known.issuperset(options) else {"header_timeout": 5}
+        text = ", ".join(f"{name}={value!r:.40}" for name, value in given.items())
+        raise SettingError(
+            f"{owner}.options={options!r:.60} is not allowed: it is {kind}, write options = pronghorn.Options({text})"
+        )
+
+    def given(self, name: str, value: Any) -> str:
+        """Return the option ``name`` as the person who set it would know it, with its ``value``."""
+        return self._given.get(name) or f"Option {name}={value!r}"
+
+    def changed(self, changes: Mapping[str, Any], given: Mapping[str, str]) -> Options:
+        """Return these options with ``changes``; ``given``: for each of them, how it was given. Raises SettingError."""
+        for one in dataclasses.fields(self):
+            reason = _objection(one, changes[one.name]) if one.name in changes else ""
+            if reason:
+                raise SettingError(f"{given[one.name]} is not allowed: {reason}")
+        options = dataclasses.replace(self, **changes)
+        object.__setattr__(options, "_given", {**self._given, **given})
+        return options
 
     def with_environment(self, environ: Mapping[str, str]) -> Options:
         """Return these options with what ``PRONGHORN_<NAME>`` variables say instead."""
         changes = {}
+        given = {}
         known = self.variables()
         for name, text in environ.items():
             one = known.get(name)
             if one is not None:
                 changes[one.name] = _parse(one, name, text)
-        return dataclasses.replace(self, **changes)
+                given[one.name] = f"{name}={text!r}"
+        return self.changed(changes, given)
 
     @classmethod
     def variables(cls) -> dict[str, dataclasses.Field[Any]]:
@@ -110,22 +145,23 @@ _FALSE = ("0", "false", "no", "off")
 _KINDS = {int: "a whole number", float: "a number of seconds", str: "text", bool: "True or False"}
 
 
-def _check(one: dataclasses.Field[Any], value: Any) -> None:
+def _objection(one: dataclasses.Field[Any], value: Any) -> str:
+    """What is wrong with ``value``; empty where it is allowed."""
     kind: Any = type(one.default)
     if kind is float and type(value) is int:
         value = float(value)
     if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
-        raise SettingError(f"Option {one.name}={value!r} is not allowed: it takes {_KINDS[kind]}")
+        return f"it takes {_KINDS[kind]}"
     choices = one.metadata["choices"]
     if choices and value not in choices:
-        raise SettingError(f"Option {one.name}={value!r} is not allowed: use one of {', '.join(filter(None, choices))}")
+        return f"use one of {', '.join(filter(None, choices))}"
     if kind in (int, float) and not one.metadata["least"] <= value < 2**62:
-        least = one.metadata["least"]
-        raise SettingError(f"Option {one.name}={value!r} is not allowed: use {least:g} or more, and a finite number")
+        return f"use {one.metadata['least']:g} or more, and a finite number"
     if one.name == "health_path" and value and not value.startswith("/"):
-        raise SettingError(f"Option health_path={value!r} is not allowed: a path begins with a slash")
+        return "a path begins with a slash"
     if one.name == "server_header" and not all(" " <= char <= "~" for char in value):
-        raise SettingError(f"Option {one.name}={value!r} is not allowed: use printable ASCII")
+        return "use printable ASCII"
+    return ""
 
 
 @dataclass(frozen=True)
@@ -207,9 +243,7 @@ class Settings:
             trusting_rules=_rules(cfg, options, trusting=True),
             loop=options.loop or getattr(cfg, "asgi_loop", "auto"),
             lifespan=options.lifespan or getattr(cfg, "asgi_lifespan", "auto"),
-            root_path=_root_path(
-                options.root_path or getattr(cfg, "root_path", "") or {**os.environ, **cfg.env}.get("SCRIPT_NAME", "")
-            ),
+            root_path=_root_path(cfg, options),
             backlog=cfg.backlog,
             is_tls=bool(cfg.is_ssl),
             trusted_peers=_trusted(cfg.forwarded_allow_ips),
@@ -218,12 +252,12 @@ class Settings:
             proxy_peers=_trusted(cfg.proxy_allow_ips),
             server_header=options.server_header,
             date_header=options.date_header,
-            response_headers=_response_headers(options.response_headers),
+            response_headers=_response_headers(options),
             eager_tasks=options.eager_tasks,
             gc_freeze=options.gc_freeze,
             blocked_loop_warning=options.blocked_loop_warning,
             sendfile=_sendfile(cfg),
-            shutdown_delay=_shutdown_delay(options.shutdown_delay, cfg.graceful_timeout),
+            shutdown_delay=_shutdown_delay(options, cfg.graceful_timeout),
             health_path=options.health_path,
             websockets=_websockets(cfg, options),
         )
@@ -256,10 +290,11 @@ def _sendfile(cfg: Any) -> bool:
     return bool(cfg.sendfile if value is None else value)
 
 
-def _shutdown_delay(value: float, graceful: int) -> float:
+def _shutdown_delay(options: Options, graceful: int) -> float:
+    value = options.shutdown_delay
     if value and value >= graceful / 2:
         raise SettingError(
-            f"Option shutdown_delay={value:g} is not allowed: it is part of graceful_timeout={graceful}, "
+            f"{options.given('shutdown_delay', value)} is not allowed: it is part of graceful_timeout={graceful}, "
             "of which at least half has to be left for the requests that are under way then"
         )
     return value
@@ -280,11 +315,12 @@ def _websockets(cfg: Any, options: Options) -> WebSocketSettings:
     )
 
 
-def _response_headers(text: str) -> Fields:
+def _response_headers(options: Options) -> Fields:
+    text = options.response_headers
     try:
         return parse_fields(text)
     except ValueError as error:
-        raise SettingError(f"Option response_headers={text!r} is not allowed: {error}") from None
+        raise SettingError(f"{options.given('response_headers', text)} is not allowed: {error}") from None
 
 
 def _trusted(peers: Any) -> TrustList:
@@ -301,7 +337,8 @@ def _forwarded(cfg: Any, options: Options) -> ForwardedPolicy:
             forwarder_headers=_listed(getattr(cfg, "forwarder_headers", ("SCRIPT_NAME", "PATH_INFO"))),
         )
     except ValueError as error:
-        raise SettingError(f"Option forwarded_parts={options.forwarded_parts!r} is not allowed: {error}") from None
+        given = options.given("forwarded_parts", options.forwarded_parts)
+        raise SettingError(f"{given} is not allowed: {error}") from None
 
 
 def _proxy_protocol(value: Any) -> str:
@@ -309,10 +346,19 @@ def _proxy_protocol(value: Any) -> str:
     return value if isinstance(value, str) else "auto" if value else "off"
 
 
-def _root_path(value: str) -> str:
+def _root_path(cfg: Any, options: Options) -> str:
+    """The option, else Gunicorn's setting, else SCRIPT_NAME in the environment, as in Gunicorn's WSGI workers."""
+    value = options.root_path
+    given = options.given("root_path", value)
+    if not value:
+        value = getattr(cfg, "root_path", "")
+        given = f"Setting root_path={value!r}"
+    if not value:
+        value = {**os.environ, **cfg.env}.get("SCRIPT_NAME", "")
+        given = f"SCRIPT_NAME={value!r}"
     path = value.rstrip("/")
     if path and not path.startswith("/"):
-        raise SettingError(f"Setting root_path={value!r} is not allowed: it begins with a slash, or is empty")
+        raise SettingError(f"{given} is not allowed: it begins with a slash, or is empty")
     return path
 
 

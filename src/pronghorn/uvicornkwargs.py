@@ -6,7 +6,6 @@ with what to use instead. Nothing is passed over in silence.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -27,17 +26,21 @@ _Rule = Callable[[Any, Any], Changes]
 def apply_kwargs(kwargs: Mapping[str, Any], options: Options, config: Any) -> tuple[Options, Any]:
     """Return ``options`` and Gunicorn's ``config`` as ``kwargs`` change them. Raises SettingError, naming the key."""
     instead: dict[str, Any] = {}
+    if not isinstance(kwargs, Mapping):
+        kind = type(kwargs).__name__
+        raise SettingError(f"CONFIG_KWARGS={kwargs!r:.60} is not allowed: it is of type {kind}, use a dict")
     for key, value in kwargs.items():
         rule = KEYS.get(key)
         if rule is None:
-            raise SettingError(f"CONFIG_KWARGS[{key!r}] is not allowed: use some of {', '.join(sorted(KEYS))}")
+            raise SettingError(f"CONFIG_KWARGS[{key!r:.60}] is not allowed: use some of {', '.join(sorted(KEYS))}")
         if value is None and key not in _NONE_IS_OFF:
             continue  # uvicorn's default
         try:
             changes = rule(value, config)
-            options = dataclasses.replace(options, **changes.options)
-        except SettingError as error:
-            raise SettingError(f"CONFIG_KWARGS[{key!r}]: {error}") from None
+            given = f"CONFIG_KWARGS[{key!r}]={value!r:.60}"
+            options = options.changed(changes.options, dict.fromkeys(changes.options, given))
+        except SettingError:
+            raise
         except ValueError as error:
             raise SettingError(f"CONFIG_KWARGS[{key!r}]={value!r:.60} is not allowed: {error}") from None
         instead.update(changes.instead)

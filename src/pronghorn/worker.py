@@ -87,7 +87,7 @@ class AsyncWorker(Worker):
     def _read_settings(cls, cfg: Any) -> Settings:
         environ = dict(os.environ)
         environ.update(cfg.env)
-        options, cfg = apply_kwargs(cls.CONFIG_KWARGS, cls.options, cfg)
+        options, cfg = apply_kwargs(cls.CONFIG_KWARGS, Options.checked(cls.options, cls.__qualname__), cfg)
         return Settings.from_gunicorn(cfg, options.with_environment(environ))
 
     @property

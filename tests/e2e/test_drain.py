@@ -388,7 +388,7 @@ class TestShutdownDelay:
     def test_that_leaves_no_time_for_requests(self, serve: Serve) -> None:
         server = serve(environment=self.ENVIRONMENT, graceful_timeout=5, ready=False)
         assert server.wait_exit() not in (0, None)
-        assert "shutdown_delay=3 is not allowed" in server.log()
+        assert "PRONGHORN_SHUTDOWN_DELAY='3' is not allowed" in server.log()
 
 
 STREAMS = """

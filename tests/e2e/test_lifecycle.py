@@ -399,6 +399,23 @@ class TestOptions:
         assert "PRONGHORN_HEADER_TIMEOUT='soon' is not allowed" in server.log()
         assert "Traceback" not in server.log()
 
+    def test_options_that_are_none(self, serve: Serve) -> None:
+        for text, line in (
+            ("dict(header_timeout=5)", r"of type dict, write options = pronghorn\.Options\(header_timeout=5\)$"),
+            ("None", r"of type NoneType, write options = pronghorn\.Options\(header_timeout=5\)$"),
+            ("pronghorn.Options", r"a class, write options = pronghorn\.Options\(header_timeout=5\)$"),
+        ):
+            source = (
+                "import pronghorn\n"
+                "from tests.e2e.apps.bare import app\n"
+                f"class Worker(pronghorn.AsyncWorker):\n    options = {text}\n"
+            )
+            server = serve(source=source, worker_class="main.Worker", ready=False)
+            assert server.wait_exit() == 1
+            server.wait_log(rf"Worker\.options=.* is not allowed: it is {line}")
+            assert "Traceback" not in server.log()
+            assert "Booting worker" not in server.log()
+
     def test_value_from_the_environment(self, serve: Serve) -> None:
         server = serve(environment={"PRONGHORN_SERVER_HEADER": "site"})
         assert server.get("/").header("server") == "site"
