@@ -119,6 +119,8 @@ class Acceptor:
     def start(self) -> None:
         """Begin to accept."""
         self._running = True
+        if self._tls is not None and self._loop.get_exception_handler() is None:
+            self._loop.set_exception_handler(_but_for_handshakes)
         for listener in self._listeners:
             listener.setblocking(False)
         self._resume()
@@ -375,6 +377,9 @@ class Acceptor:
         ip = _ip(peer)
         if isinstance(error, ssl.SSLError):
             self._peer_log.info(ip, "TLS handshake with ip=%s failed: %s", ip, error)
+        elif self._tls is not None and isinstance(error, ValueError):
+            # OpenSSL took it, and the loops read all of it into Python's objects, text as UTF-8 among them.
+            self._peer_log.info(ip, "TLS handshake with ip=%s failed: unreadable client certificate: %s", ip, error)
         elif isinstance(error, (OSError, asyncio.TimeoutError, asyncio.CancelledError)):
             # Its own affair, and what health checks do all the time, but worth a line when something is searched.
             self._peer_log.debug(ip, "Connection from ip=%s was not opened: %s", ip, _reason(error))
@@ -383,6 +388,12 @@ class Acceptor:
         sock.close()
         self.made(protocol)
         self.closed()
+
+
+def _but_for_handshakes(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """The loops' own report of a handshake that failed is a traceback, and ``failed`` has a line for it."""
+    if context.get("message") != "SSL handshake failed":
+        loop.default_exception_handler(context)
 
 
 class _Refused(Exception):

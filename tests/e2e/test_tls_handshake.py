@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.certificates import Certificates
+from tests.support.certificates import Certificates, unreadable_identity
 from tests.support.raw import RawClient, request_bytes
 from tests.support.server import GunicornServer
 from tests.support.wait import wait_until
@@ -201,6 +201,18 @@ def test_a_client_that_does_not_trust_the_certificate(start: Serve, tmp_path: Pa
         assert_it_serves(server, stranger)
     assert only_line(server)[0] == "INFO"
     server.wait_log(r"TLS handshake with ip=127\.0\.0\.1 failed: .*UNKNOWN_CA")
+
+
+def test_a_client_certificate_that_cannot_be_read(start: Serve, certificates: Certificates, tmp_path: Path) -> None:
+    server = start(cert_reqs=2, ca_certs=str(certificates.ca_certs))
+    context = certificates.context()
+    context.load_cert_chain(unreadable_identity(certificates.people, tmp_path / "odd.pem"))
+    with RawClient(server.address) as client:
+        client.sock = context.wrap_socket(client.sock, server_hostname="localhost")
+        client.read_until_closed()
+    level, line = only_line(server)
+    assert level == "INFO"
+    assert line.startswith("TLS handshake with ip=127.0.0.1 failed: unreadable client certificate: ")
 
 
 def test_the_end_of_a_worker(start: Serve) -> None:

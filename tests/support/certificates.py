@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from gunicorn.config import Config
 
 from pronghorn.tls import ServerTls
@@ -99,6 +102,29 @@ def identity(authority: trustme.CA, name: str = "someone@example.com") -> trustm
 
 def leaf_of(certificate: trustme.LeafCert) -> str:
     return ssl.DER_cert_to_PEM_cert(ssl.PEM_cert_to_DER_cert(certificate.cert_chain_pems[0].bytes().decode()))
+
+
+def unreadable_identity(authority: trustme.CA, path: Path) -> Path:
+    """Write to ``path`` a client's certificate that OpenSSL verifies and CPython cannot read: one of its names is not
+    UTF-8."""
+    issuer = x509.load_pem_x509_certificate(authority.cert_pem.bytes())
+    signer = serialization.load_pem_private_key(authority.private_key_pem.bytes(), None)
+    assert isinstance(signer, ec.EllipticCurvePrivateKey)
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.17"), bytes.fromhex("3004 8202 fffe"))
+    certificate = (
+        x509.CertificateBuilder(issuer.subject, x509.Name([]), key.public_key(), 5)
+        .not_valid_before(issuer.not_valid_before_utc)
+        .not_valid_after(issuer.not_valid_after_utc)
+        .add_extension(name, critical=False)
+        .sign(signer, hashes.SHA256())
+    )
+    form = serialization.PrivateFormat.PKCS8
+    path.write_bytes(
+        certificate.public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+    )
+    return path
 
 
 class Certificates:
