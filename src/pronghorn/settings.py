@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from pronghorn.asgi.context import WebSocketSettings
 from pronghorn.defaultheaders import Fields, parse_fields
+from pronghorn.errorpage import AUDIENCES
 from pronghorn.proxies import FAMILIES, SECURE_SCHEME_HEADERS, ForwardedPolicy, TrustList
 from pronghorn.wire.http1_rules import Rules
 
@@ -61,6 +62,7 @@ class Options:
     health_path: str = option("", "path that is answered with 503 when the server is about to end; empty for none")
     max_concurrent_requests: int = option(0, "requests that the application gets at once in one worker; more wait")
     max_queued_requests: int = option(100, "requests that wait for that; 503 beyond")
+    reload_error_page: str = option("loopback", "who sees why reloaded code cannot be read", choices=AUDIENCES)
     websockets: bool = option(True, "whether WebSockets are served; else their handshakes are requests like others")
     websocket_ping_interval: float = option(20.0, "between two pings on a WebSocket; 0 sends none")
     websocket_ping_timeout: float = option(20.0, "for the answer to a ping, or any other sign of life; 1011 without")
@@ -214,6 +216,7 @@ class Settings:
     sendfile: bool
     shutdown_delay: float
     health_path: str
+    reload_error_page: str
     websockets: WebSocketSettings
 
     @classmethod
@@ -259,6 +262,7 @@ class Settings:
             sendfile=_sendfile(cfg),
             shutdown_delay=_shutdown_delay(options, cfg.graceful_timeout),
             health_path=options.health_path,
+            reload_error_page=options.reload_error_page,
             websockets=_websockets(cfg, options),
         )
 

@@ -127,7 +127,7 @@ class AsyncWorker(Worker):
             if not self.cfg.reload:
                 raise
             self.log.exception("The application cannot be read; it is tried again when the file changes")
-            self.wsgi = ErrorPage(error)
+            self.wsgi = ErrorPage(error, self._settings.reload_error_page)
             if self.reloader is not None:
                 for filename in _files_of(error):
                     self.reloader.add_extra_file(filename)

@@ -122,6 +122,14 @@ def test_syntax_error_from_the_beginning(code: Code) -> None:
     wait_body(server, b"mended")
 
 
+def test_the_page_is_for_this_machine(code: Code) -> None:
+    server = code.serve(BROKEN, reload_engine="poll")
+    assert b"SyntaxError" in server.get("/").body
+    for field in ("X-Forwarded-For: 203.0.113.9", "X-Forwarded-For: 127.0.0.1", "Forwarded: for=unknown"):
+        response = server.get("/", field)
+        assert (response.status, response.body) == (500, b"Internal Server Error\n")
+
+
 def test_the_importing_file_counts_too(code: Code) -> None:
     """The mistake may be the import itself."""
     (code.directory / "broken.py").write_text("def (:\n")
