@@ -111,12 +111,16 @@ def unreadable_identity(authority: trustme.CA, path: Path) -> Path:
     signer = serialization.load_pem_private_key(authority.private_key_pem.bytes(), None)
     assert isinstance(signer, ec.EllipticCurvePrivateKey)
     key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "someone")])
+    authority_key = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    authority_id = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(authority_key)
     name = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.17"), bytes.fromhex("3004 8202 fffe"))
     certificate = (
-        x509.CertificateBuilder(issuer.subject, x509.Name([]), key.public_key(), 5)
+        x509.CertificateBuilder(issuer.subject, subject, key.public_key(), 5)
         .not_valid_before(issuer.not_valid_before_utc)
         .not_valid_after(issuer.not_valid_after_utc)
         .add_extension(name, critical=False)
+        .add_extension(authority_id, critical=False)  # wanted by VERIFY_X509_STRICT, the default since Python 3.13
         .sign(signer, hashes.SHA256())
     )
     form = serialization.PrivateFormat.PKCS8
