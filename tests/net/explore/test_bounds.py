@@ -1,0 +1,126 @@
+"""What one peer can have a worker hold, in bytes allocated, while the application takes nothing or is done."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from pronghorn.asgi.context import WebSocketSettings
+from tests.asgi.doubles import EAGER_POSSIBLE, in_loop, settle, until
+from tests.net.explore.behaviours import Application
+from tests.net.explore.scripts import Ask
+from tests.net.support import GET, Wire
+from tests.support.frames import CONT, PING, TEXT, sent
+from tests.support.memory import Held
+
+#: Content that may wait, and what is read at once: less than is usual, so that small floods are enough.
+HIGH_WATER = 16384
+READ = 32768
+PIPELINED = 65536
+#: With as much again for what is around.
+MOST_HELD = PIPELINED + 2 * (HIGH_WATER + READ)
+#: A connection that waits for its next request: its own objects, and no read.
+MOST_IDLE = 12 * 1024
+#: Bytes that each peer would send.
+FLOOD = 5 * READ
+
+CHUNKED = b"POST /gated/0 HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+LENGTH = b"POST /gated/0 HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % FLOOD
+WEBSOCKET = Ask("ws_deaf", 0).data
+
+#: Name: what the peer begins with, and what it then sends again and again.
+FLOODS: dict[str, tuple[bytes, bytes]] = {
+    "content": (LENGTH, b"x" * 1000),
+    "chunks": (CHUNKED, b"1000\r\n" + b"x" * 4096 + b"\r\n"),
+    "chunks of a byte": (CHUNKED, b"1\r\nx\r\n"),
+    "chunks of two bytes": (CHUNKED, b"2\r\nxy\r\n"),
+    "chunks with extensions": (CHUNKED, b"2;name=value\r\nxy\r\n"),
+    "requests": (GET % b"/gated/0", GET % b"/quick/1"),
+    "uploads": (GET % b"/gated/0", Ask("echo", 1, "POST", 10, 1).data),
+    "empty lines": (GET % b"/quick/0", b"\r\n"),
+    "messages": (WEBSOCKET, sent(TEXT, b"x" * 1000)),
+    "empty messages": (WEBSOCKET, sent(TEXT)),
+    "messages of a byte": (WEBSOCKET, sent(TEXT, b"x")),
+    "fragments of a byte": (WEBSOCKET + sent(TEXT, b"x", fin=False), sent(CONT, b"x", fin=False)),
+    "empty fragments": (WEBSOCKET + sent(TEXT, b"x", fin=False), sent(CONT, b"", fin=False)),
+    "fragments of four bytes a character": (
+        WEBSOCKET + sent(TEXT, b"x", fin=False),
+        sent(CONT, "\U0001f40e".encode() * 1000, fin=False),
+    ),
+    "pings": (WEBSOCKET, sent(PING, b"x" * 125)),
+}
+FAULTS = {"chunks of a byte", "chunks of two bytes", "chunks with extensions"}
+
+
+async def pour(wire: Wire, data: bytes, chance: random.Random, *, most: int) -> None:
+    """Have ``data`` read in parts of random sizes, for as long as the server reads at all."""
+    at = 0
+    while at < len(data) and wire.transport.reading and not wire.closed:
+        size = chance.choice([1, 100, 5000, most])
+        wire.send(data[at : at + size])
+        at += size
+        await settle(2)
+
+
+def flooded(app: Application, eager: bool) -> Wire:
+    websockets = WebSocketSettings(compression=False, ping_interval=0.0, max_message_size=HIGH_WATER)
+    wire = Wire(app, eager=eager, websockets=websockets, high_water=HIGH_WATER, disconnect_grace_period=0.0)
+    wire.transport.writes = _Nothing()
+    return wire
+
+
+class _Nothing(list[bytes]):
+    """Keeps nothing of what is added to it."""
+
+    def append(self, data: bytes) -> None:
+        pass
+
+
+def _marked() -> list[object]:
+    mark = pytest.mark.xfail(strict=True, reason="what waits is counted in bytes received")
+    return [pytest.param(name, marks=[mark] if name in FAULTS else []) for name in FLOODS]
+
+
+@pytest.mark.parametrize("name", _marked())
+@in_loop
+async def test_a_flood(name: str) -> None:
+    first, unit = FLOODS[name]
+    data = unit * (FLOOD // len(unit))
+    app = Application()
+    with Held() as held:
+        wire = flooded(app, EAGER_POSSIBLE)
+        wire.send(first)
+        await settle()
+        await pour(wire, data, random.Random(name), most=READ)
+        await settle()
+        size = held.bytes - len(wire.received)
+    assert size < MOST_HELD, f"{size} bytes are held, {wire.transport.delivered} were received"
+    wire.lose(ConnectionResetError())
+    app.gates.open()
+    await until(lambda: not wire.reaper.connections and not wire.context.tasks, "the end")
+
+
+_kept = pytest.mark.xfail(strict=True, reason="an idle connection keeps its last read")
+
+
+@pytest.mark.parametrize("size", [100, pytest.param(30_000, marks=_kept), pytest.param(250_000, marks=_kept)])
+@in_loop
+async def test_an_idle_connection_holds_nothing_of_what_it_read(eager: bool, size: int) -> None:
+    app = Application()
+    wire = flooded(app, eager)
+    wire.send(GET % b"/quick/0")
+    await wire.answered(1)
+    with Held() as held:
+        wires = [flooded(app, eager) for _ in range(4)]
+        for wire in wires:
+            wire.send(Ask("leaves", 1, "POST", size).data)
+            await until(lambda wire=wire: wire.received)  # type: ignore[misc]
+            wire.transport.received.clear()
+        app.calls.clear()
+        await settle()
+        size = held.bytes // len(wires)
+    assert size < MOST_IDLE
+    for wire in wires:
+        wire.lose()
+    await settle()
