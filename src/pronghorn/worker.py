@@ -21,6 +21,7 @@ import gunicorn
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
+from pronghorn import uvicornloggers
 from pronghorn._version import __version__
 from pronghorn.accesslog import AccessLog
 from pronghorn.application import NoAsgiApplication, servable
@@ -104,6 +105,7 @@ class AsyncWorker(Worker):
     def init_process(self) -> None:
         """Make the loop before the application is imported and ``post_worker_init`` runs, then go on as Gunicorn."""
         beating = _beat_while_booting(self)
+        uvicornloggers.lead_to(self.log)
         if self._row is not None:
             self._row.open()
         try:
