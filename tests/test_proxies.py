@@ -90,7 +90,13 @@ def test_trust(entries: list[str], host: str, trusted: bool) -> None:
 
 
 def test_a_peer_on_a_unix_socket_is_trusted() -> None:
-    assert TrustList([]).trusts(None)
+    assert TrustList([]).trusts("")
+    assert TrustList([]).trusts("/run/peer.sock")
+
+
+@pytest.mark.parametrize("entries", [[], ["*"], ["127.0.0.1", "::/0", "0.0.0.0/0"]])
+def test_a_peer_that_is_not_known_is_not(entries: list[str]) -> None:
+    assert not TrustList(entries).trusts(None)
 
 
 NETWORKS = st.lists(

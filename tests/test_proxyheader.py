@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import trustme
 
+from pronghorn.net.ends import Ends, ends_of
 from pronghorn.proxies import TrustList
 from pronghorn.proxyheader import Opening, ProxyHeaderReader
 from pronghorn.wire.proxy_protocol import ProxyHeader
@@ -43,10 +44,14 @@ def connection(family: str = "tcp", directory: Path | None = None) -> Iterator[t
             yield client, accepted
 
 
+def ends(accepted: socket.socket) -> Ends:
+    return ends_of(accepted.family, accepted.getpeername(), accepted.getsockname())
+
+
 async def read(
     accepted: socket.socket, mode: str = "auto", allowed: TrustList = LOCAL, timeout: float = LONG
 ) -> Opening:
-    return await ProxyHeaderReader(asyncio.get_running_loop(), mode, allowed, timeout).read(accepted)
+    return await ProxyHeaderReader(asyncio.get_running_loop(), mode, allowed, timeout).read(accepted, ends(accepted))
 
 
 async def until_waiting(reader: ProxyHeaderReader) -> None:
@@ -90,7 +95,7 @@ def test_a_header_in_pieces(run: Run, data: bytes, header: ProxyHeader) -> None:
     async def scenario(at: int) -> None:
         with connection() as (client, accepted):
             reader = ProxyHeaderReader(asyncio.get_running_loop(), "auto", LOCAL, LONG)
-            task = asyncio.ensure_future(reader.read(accepted))
+            task = asyncio.ensure_future(reader.read(accepted, ends(accepted)))
             client.sendall(data[:at])
             await until_waiting(reader)
             client.sendall(data[at:] + REQUEST)
@@ -116,7 +121,7 @@ def test_a_request_that_begins_like_a_header(run: Run) -> None:
 
     async def scenario() -> Opening:
         reader = ProxyHeaderReader(asyncio.get_running_loop(), "auto", LOCAL, LONG)
-        task = asyncio.ensure_future(reader.read(accepted))
+        task = asyncio.ensure_future(reader.read(accepted, ends(accepted)))
         client.sendall(b"PRO")
         await until_waiting(reader)
         client.sendall(b"PFIND / HTTP/1.1\r\n\r\n")
@@ -180,7 +185,7 @@ def test_a_peer_that_leaves(run: Run, sent: bytes) -> None:
 def test_a_drain_ends_the_waiting(run: Run) -> None:
     async def scenario() -> None:
         reader = ProxyHeaderReader(asyncio.get_running_loop(), "auto", LOCAL, 0)
-        task = asyncio.ensure_future(reader.read(accepted))
+        task = asyncio.ensure_future(reader.read(accepted, ends(accepted)))
         await until_waiting(reader)
         reader.drain()
         with pytest.raises(asyncio.TimeoutError):
@@ -188,9 +193,9 @@ def test_a_drain_ends_the_waiting(run: Run) -> None:
         # What has arrived is still read, and nothing is waited for.
         with connection() as (late, late_accepted), connection() as (_, silent_accepted):
             late.sendall(V1)
-            assert await reader.read(late_accepted) == Opening(V1_HEADER)
+            assert await reader.read(late_accepted, ends(late_accepted)) == Opening(V1_HEADER)
             with pytest.raises(asyncio.TimeoutError):
-                await reader.read(silent_accepted)
+                await reader.read(silent_accepted, ends(silent_accepted))
 
     with connection() as (_, accepted):
         run(scenario())
@@ -199,7 +204,7 @@ def test_a_drain_ends_the_waiting(run: Run) -> None:
 def test_a_header_that_is_on_its_way_when_the_worker_drains(run: Run) -> None:
     async def scenario() -> None:
         reader = ProxyHeaderReader(asyncio.get_running_loop(), "auto", LOCAL, LONG)
-        task = asyncio.ensure_future(reader.read(accepted))
+        task = asyncio.ensure_future(reader.read(accepted, ends(accepted)))
         await until_waiting(reader)
         reader.drain()
         client.sendall(V1)

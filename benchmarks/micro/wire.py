@@ -13,6 +13,7 @@ from typing import Any
 
 from pronghorn.asgi.context import Context
 from pronghorn.net.connection import Connection
+from pronghorn.net.ends import Ends
 from pronghorn.net.http1 import Http1
 from pronghorn.net.reaper import Reaper
 from pronghorn.net.turn import Turn
@@ -66,7 +67,7 @@ class FakeTransport:
         self.last = parts[-1]
 
     def get_extra_info(self, name: str) -> Any:
-        return {"peername": ("127.0.0.1", 50000), "sockname": ("127.0.0.1", 8000)}.get(name)
+        return None
 
     def is_closing(self) -> bool:
         return False
@@ -93,6 +94,7 @@ class Wire:
         self.connections = [Connection(self.context, reaper, turn, Http1) for _ in range(AT_ONCE)]
         self.transports = [FakeTransport() for _ in self.connections]
         for connection, transport in zip(self.connections, self.transports, strict=True):
+            connection.ends = Ends(("127.0.0.1", 50000), ("127.0.0.1", 8000), False)
             connection.connection_made(transport)
 
     async def ask(self, data: bytes) -> None:

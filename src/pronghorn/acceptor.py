@@ -20,6 +20,7 @@ from dataclasses import replace
 from typing import Any
 
 from pronghorn.asgi.peer_log import PeerLog
+from pronghorn.net.ends import Ends, ends_of, name_of, own_name
 from pronghorn.proxyheader import Opening, ProxyHeaderReader
 from pronghorn.readable import Readable
 from pronghorn.scoreboard import CLOSED, Row
@@ -59,6 +60,7 @@ _LOST_WHILE_WAITING = {
 class Acceptor:
     """Watches ``listeners``; each accepted socket goes to a new protocol from ``make_protocol``.
 
+    ``make_protocol``: makes an asyncio protocol, whose ``ends`` are set before anything else is done with it.
     ``listeners``: sockets, or Gunicorn's wrappers of them, which are closed by their own ``close``: a descriptor of
     this process that stayed open would go on taking connections into a backlog that nobody empties.
     ``handshake_timeout``: seconds for a TLS handshake, 0 for any time.
@@ -85,6 +87,7 @@ class Acceptor:
         self._loop = loop
         self._opened = list(listeners)
         self._listeners: list[socket.socket] = [getattr(one, "sock", one) for one in listeners]
+        self._names = {listener: name_of(listener) for listener in self._listeners}
         self._make_protocol = make_protocol
         self._most = most
         self._count = count
@@ -295,7 +298,7 @@ class Acceptor:
             return False
         except OSError as error:
             return self._accept_failed(error)
-        self._open(sock, peer)
+        self._open(sock, ends_of(sock.family, peer, self._names.get(listener) or own_name(sock)))
         self._yields = 0
         if self._running:
             load = self.load
@@ -318,10 +321,11 @@ class Acceptor:
 
     # -- opening ----------------------------------------------------------------------------------------------------
 
-    def _open(self, sock: socket.socket, peer: Any) -> None:
+    def _open(self, sock: socket.socket, ends: Ends) -> None:
         protocol = self._make_protocol()
+        protocol.ends = ends
         self._pending.add(protocol)
-        opening = _Opening(self, sock, peer, protocol)
+        opening = _Opening(self, sock, protocol)
         if self._tls is None and self._proxy_headers is None:
             opening.step()
         else:
@@ -345,9 +349,9 @@ class Acceptor:
 
     async def _connect_announced(self, headers: ProxyHeaderReader, sock: socket.socket, protocol: Any) -> None:
         """Read a PROXY header first. Where it is refused, TLS leaves no way to say so but in the log."""
-        opening = await headers.read(sock)
+        opening = await headers.read(sock, protocol.ends)
         if self._tls is not None and opening.error is not None:
-            ip = _ip(sock.getpeername())
+            ip = protocol.ends.peer()
             self._peer_log.warning(ip, "Invalid request from ip=%s: %s", ip, opening.error.reason)
             raise _Refused
         protocol.opening = opening
@@ -372,9 +376,9 @@ class Acceptor:
         except ConnectionAbortedError as error:
             raise asyncio.TimeoutError("the TLS handshake was not complete in time") from error
 
-    def failed(self, sock: socket.socket, peer: Any, protocol: Any, error: BaseException) -> None:
-        """A connection did not come about. ``peer``: its address, as ``accept`` told it."""
-        ip = _ip(peer)
+    def failed(self, sock: socket.socket, protocol: Any, error: BaseException) -> None:
+        """A connection did not come about."""
+        ip = protocol.ends.peer()
         if isinstance(error, ssl.SSLError):
             self._peer_log.info(ip, "TLS handshake with ip=%s failed: %s", ip, error)
         elif self._tls is not None and isinstance(error, ValueError):
@@ -407,11 +411,6 @@ def _reason(error: BaseException) -> str:
     return "the worker ends" if isinstance(error, asyncio.CancelledError) else "the peer left"
 
 
-def _ip(peer: Any) -> str:
-    """The peer as it stands in a log line."""
-    return str(peer[0]) if isinstance(peer, tuple) else "unix"
-
-
 class _Opening:
     """One accepted socket on its way to a transport.
 
@@ -419,12 +418,11 @@ class _Opening:
     the next turn of the loop.
     """
 
-    __slots__ = ("_acceptor", "_coroutine", "_peer", "_protocol", "_sock")
+    __slots__ = ("_acceptor", "_coroutine", "_protocol", "_sock")
 
-    def __init__(self, acceptor: Acceptor, sock: socket.socket, peer: Any, protocol: Any) -> None:
+    def __init__(self, acceptor: Acceptor, sock: socket.socket, protocol: Any) -> None:
         self._acceptor = acceptor
         self._sock = sock
-        self._peer = peer
         self._protocol = protocol
         self._coroutine = acceptor.connect(sock, protocol)
 
@@ -433,7 +431,7 @@ class _Opening:
         try:
             await self._coroutine
         except BaseException as error:
-            self._acceptor.failed(self._sock, self._peer, self._protocol, error)
+            self._acceptor.failed(self._sock, self._protocol, error)
             if not isinstance(error, Exception):
                 raise
         else:
@@ -447,7 +445,7 @@ class _Opening:
             self._acceptor.made(self._protocol)  # long since, but where making it failed in a way the loop hides
             return
         except (Exception, asyncio.CancelledError) as error:
-            self._acceptor.failed(self._sock, self._peer, self._protocol, error)
+            self._acceptor.failed(self._sock, self._protocol, error)
             return
         if waiter is None:
             asyncio.get_running_loop().call_soon(self.step)

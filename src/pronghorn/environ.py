@@ -53,7 +53,8 @@ def cgi_environ(request: Request, endpoint: Endpoint) -> dict[str, Any]:
     for key, values in repeated.items():  # joined once: one by one would cost the square of their size
         environ[key] = ",".join(values)
     peer = peer_of(endpoint)
-    environ["REMOTE_ADDR"] = "" if peer is None else peer[0]
+    # "-" as Gunicorn's ASGI worker has it: an access log with an empty %(h)s has lines of one field less.
+    environ["REMOTE_ADDR"] = "-" if peer is None else peer[0]
     if peer is not None:
         environ["REMOTE_PORT"] = str(peer[1])
     environ["SERVER_NAME"], environ["SERVER_PORT"] = _server(endpoint.template["server"], host, scheme)
@@ -63,7 +64,7 @@ def cgi_environ(request: Request, endpoint: Endpoint) -> dict[str, Any]:
 
 
 def peer_of(endpoint: Endpoint) -> tuple[str, int] | None:
-    """Who opened the connection, whatever a proxy said of others; None on a unix socket."""
+    """Who opened the connection, whatever a proxy said of others; None on a unix socket, and where it is not known."""
     return endpoint.peer
 
 

@@ -200,7 +200,7 @@ def _quoted(value: str) -> str:
 
 def _host(endpoint: Any) -> str:
     peer = peer_of(endpoint)
-    return "" if peer is None else _quoted(peer[0])
+    return "-" if peer is None else _quoted(peer[0])
 
 
 def _field(request: Request, wanted: bytes) -> str:

@@ -16,6 +16,7 @@ from pronghorn.wire.errors import ProtocolError
 from pronghorn.wire.forwarded import pack, read_address, read_forwarded
 from pronghorn.wire.http1_target import is_authority
 from pronghorn.wire.percent import unquoted
+from pronghorn.wire.proxy_protocol import Address
 
 #: The families of fields, of which one is believed.
 FAMILIES = ("x-forwarded", "forwarded", "none")
@@ -94,14 +95,14 @@ class TrustList:
         size, value = len(packed), int.from_bytes(packed, "big")
         return any(size == width and value >> free == prefix for width, free, prefix in self._networks)
 
-    def trusts(self, client: tuple[str, int] | None) -> bool:
-        """Whether the peer at ``client`` (ASGI's form; None is a unix socket) is trusted.
+    def trusts(self, peer: Address) -> bool:
+        """Whether ``peer`` is trusted: an address, or text for one on a unix socket. One that is not known never is.
 
         Asked of each new connection, which mostly come from few addresses: what was said lately is kept.
         """
-        if client is None:
-            return True
-        host = client[0]
+        if not isinstance(peer, tuple):
+            return peer is not None
+        host = peer[0]
         said = self._said.get(host)
         if said is None:
             if len(self._said) >= _MOST_SAID:

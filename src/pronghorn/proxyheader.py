@@ -10,6 +10,7 @@ import asyncio
 import socket
 from dataclasses import dataclass
 
+from pronghorn.net.ends import Ends
 from pronghorn.proxies import TrustList
 from pronghorn.readable import Readable
 from pronghorn.wire.errors import ProtocolError, printable
@@ -52,13 +53,14 @@ class ProxyHeaderReader:
         self._readable = Readable(loop, "PROXY header")
         self._patience: asyncio.TimerHandle | None = None
 
-    async def read(self, sock: socket.socket) -> Opening:
+    async def read(self, sock: socket.socket, ends: Ends) -> Opening:
         """Return how the connection on ``sock`` begins; afterwards only what is behind the header is in the socket.
 
+        ``ends``: as ``accept`` told them; who may send a header is judged by that.
         Raises asyncio.TimeoutError when the peer sent too little in time, OSError when it has left.
         """
         sock.setblocking(False)
-        parser = ProxyHeaderParser(self._mode, allowed=self._allowed.trusts(_address(sock.getpeername())))
+        parser = ProxyHeaderParser(self._mode, allowed=self._allowed.trusts(ends.address()))
         deadline = self._loop.time() + self._timeout if self._timeout > 0 else 0.0
         while parser.state < State.COMPLETE:
             data = await self._readable.peek(sock, _LOOK, deadline)
@@ -82,7 +84,3 @@ def _take(sock: socket.socket, size: int) -> None:
     """Take ``size`` bytes, which are known to be there."""
     while size:
         size -= len(sock.recv(size))
-
-
-def _address(name: object) -> tuple[str, int] | None:
-    return (name[0], name[1]) if isinstance(name, tuple) else None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from socket import AF_INET, AF_UNIX
 from typing import Any
 
 import pytest
 
+from pronghorn.net.ends import ends_of
 from tests.asgi.apps import Receive, Send, body, hello, read_all, reply, start
 from tests.asgi.doubles import in_loop, until
 from tests.asgi.support import Conversation, scope_of
@@ -213,9 +215,9 @@ async def test_rule_15_the_authority_of_the_target_is_the_host(host: bytes) -> N
 )
 @in_loop
 async def test_rule_16_client_and_server(peername: Any, sockname: Any, client: Any, server: Any) -> None:
-    scope = await scope_on_wire(
-        b"GET / HTTP/1.1\r\nhost: x\r\n\r\n", extra={"peername": peername, "sockname": sockname}
-    )
+    family = AF_INET if isinstance(peername, tuple) else AF_UNIX
+    ends = ends_of(family, peername, sockname)
+    scope = await scope_on_wire(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n", ends=ends)
     assert scope["client"] == client
     assert scope["server"] == server
 

@@ -6,11 +6,12 @@ import asyncio
 from typing import Any
 
 from pronghorn.net.connection import Connection
+from pronghorn.net.ends import Ends
 from pronghorn.net.protocol import Protocol
 from pronghorn.net.reaper import Reaper
 from pronghorn.net.turn import Turn
 from tests.asgi.doubles import RecordingLog, make_context
-from tests.net.transport import HIGH_WATER, FakeTransport
+from tests.net.transport import CLIENT, HIGH_WATER, SERVER, FakeTransport
 
 WRITE = 60.0
 
@@ -52,7 +53,14 @@ class Recorder(Protocol):
 class Bench:
     """A connection between a fake transport and a protocol that only notes."""
 
-    def __init__(self, *, extra: dict[str, Any] | None = None, can_half_close: bool = True, **attributes: Any) -> None:
+    def __init__(
+        self,
+        *,
+        ends: Ends | None = None,
+        extra: dict[str, Any] | None = None,
+        can_half_close: bool = True,
+        **attributes: Any,
+    ) -> None:
         attributes.setdefault("write_timeout", WRITE)
         self.context = make_context(lambda *_: None, **attributes)
         loop = asyncio.get_running_loop()
@@ -63,6 +71,7 @@ class Bench:
         self.transport = FakeTransport(loop, **(extra or {}))
         self.transport.can_half_close = can_half_close
         self.transport.protocol = self.connection
+        self.connection.ends = ends or Ends(CLIENT, SERVER, False)
         self.connection.connection_made(self.transport)
 
     def _choose(self, connection: Connection) -> Protocol:

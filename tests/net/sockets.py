@@ -10,6 +10,7 @@ from typing import Any
 
 from pronghorn.asgi.context import Context
 from pronghorn.net.connection import Connection
+from pronghorn.net.ends import ends_of
 from pronghorn.net.http1 import Http1
 from pronghorn.net.reaper import Reaper
 from pronghorn.net.turn import Turn
@@ -51,9 +52,10 @@ class Served:
             if receive_buffer:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
             client.connect(listener.getsockname())
-            accepted, _ = listener.accept()
+            accepted, peer = listener.accept()
         accepted.setblocking(False)
         connection = Connection(self.context, self.reaper, self.turn, Http1)
+        connection.ends = ends_of(accepted.family, peer, accepted.getsockname())
         opened = self._loop.connect_accepted_socket(lambda: connection, accepted, ssl=self._tls)
         if self._tls is None:
             await opened

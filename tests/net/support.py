@@ -10,13 +10,14 @@ import h11
 
 from pronghorn.asgi.context import Context
 from pronghorn.net.connection import Connection
+from pronghorn.net.ends import Ends
 from pronghorn.net.http1 import Http1
 from pronghorn.net.reaper import Reaper
 from pronghorn.net.turn import Turn
 from pronghorn.wire.http1_rules import Rules
 from tests.asgi.apps import Event, Receive, Scope, Send, read_all, reply
 from tests.asgi.doubles import RecordingLog, make_context, until
-from tests.net.transport import FakeTransport
+from tests.net.transport import CLIENT, SERVER, FakeTransport
 
 GET = b"GET %b HTTP/1.1\r\nhost: x\r\n\r\n"
 
@@ -36,6 +37,7 @@ class Wire:
         *,
         eager: bool = False,
         extra: dict[str, Any] | None = None,
+        ends: Ends | None = None,
         rules: Rules | None = None,
         worker: Wire | None = None,
         **attributes: Any,
@@ -52,6 +54,7 @@ class Wire:
         self.connection = Connection(self.context, self.reaper, self.turn, Http1)
         self.transport = FakeTransport(loop, **(extra or {}))
         self.transport.protocol = self.connection
+        self.connection.ends = ends or Ends(CLIENT, SERVER, False)
         self.connection.connection_made(self.transport)
 
     @property

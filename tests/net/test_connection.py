@@ -10,6 +10,7 @@ import pytest
 
 from pronghorn.net.closing import State
 from pronghorn.net.connection import Connection
+from pronghorn.net.ends import UNKNOWN, Ends, ends_of
 from pronghorn.net.reaper import Reaper
 from pronghorn.net.turn import Turn
 from tests.asgi.doubles import in_loop, make_context, settle
@@ -53,21 +54,23 @@ async def test_made_while_draining() -> None:
 )
 @in_loop
 async def test_the_address_that_was_connected_to(sockname: Any, server: Any) -> None:
-    assert Bench(extra={"sockname": sockname}).connection.endpoint.template["server"] == server
+    assert Bench(ends=ends_of(socket.AF_INET, CLIENT, sockname)).connection.endpoint.template["server"] == server
 
 
 @pytest.mark.parametrize(
-    ("extra", "peer"),
+    ("ends", "peer"),
     [
-        ({}, CLIENT[0]),
-        ({"peername": ("::1", 5, 0, 0)}, "::1"),
-        ({"peername": "", "sockname": "/run/app.sock"}, "unix:/run/app.sock"),
-        ({"peername": None, "sockname": None}, "unix"),
+        (None, CLIENT[0]),
+        (ends_of(socket.AF_INET6, ("::1", 5, 0, 0), ("::1", 80, 0, 0)), "::1"),
+        (ends_of(socket.AF_UNIX, "", "/run/app.sock"), "unix:/run/app.sock"),
+        (ends_of(socket.AF_INET, None, None), "unknown"),
+        (ends_of(socket.AF_INET, None, SERVER), "unknown"),
+        (UNKNOWN, "unknown"),
     ],
 )
 @in_loop
-async def test_the_peer_in_a_log_line(extra: dict[str, Any], peer: str) -> None:
-    assert Bench(extra=extra).connection.peer() == peer
+async def test_the_peer_in_a_log_line(ends: Ends | None, peer: str) -> None:
+    assert Bench(ends=ends).connection.peer() == peer
 
 
 @in_loop
@@ -79,7 +82,7 @@ async def test_the_peer_before_the_connection_was_made() -> None:
 
 @in_loop
 async def test_what_the_transport_knows() -> None:
-    bench = Bench(extra={"ssl_object": "tls"})
+    bench = Bench(extra={"ssl_object": "tls", "peername": CLIENT})
     assert bench.connection.is_tls()
     assert bench.connection.endpoint.scheme == "https"
     assert bench.connection.extra_info("peername") == CLIENT

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
+from pronghorn.net.ends import ends_of
 from pronghorn.proxies import ForwardedPolicy, TrustList
 from pronghorn.wire.http1_rules import Rules
 from tests.asgi.apps import hello
@@ -142,8 +144,8 @@ async def test_on_a_unix_socket_it_is_named(eager: bool) -> None:
         (b"", "unix:/run/app.sock"),
         (b"x-forwarded-for: 203.0.113.9\r\n", "203.0.113.9 (through ip=unix:/run/app.sock)"),
     ):
-        extra = {"peername": "", "sockname": "/run/app.sock"}
-        wire = Wire(hello, eager=eager, max_body_size=1, extra=extra, **trusting())
+        ends = ends_of(socket.AF_UNIX, "", "/run/app.sock")
+        wire = Wire(hello, eager=eager, max_body_size=1, ends=ends, **trusting())
         wire.send(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n" + fields + b"\r\n")
         await wire.answered()
         (line,) = wire.log.of("warning")

@@ -14,6 +14,7 @@ import pytest
 
 from pronghorn.net import sendfile
 from pronghorn.net.connection import Connection
+from pronghorn.net.ends import ends_of
 from pronghorn.net.http1 import Http1
 from pronghorn.net.reaper import Reaper
 from pronghorn.net.turn import Turn
@@ -99,9 +100,9 @@ class Peer:
             listener.close()
         self.sock.setblocking(False)
         ours.setblocking(False)
-        _, self.connection = await self.loop.connect_accepted_socket(
-            lambda: Connection(self.context, self.reaper, Turn(self.context), Http1), ours
-        )
+        connection = Connection(self.context, self.reaper, Turn(self.context), Http1)
+        connection.ends = ends_of(self.family, self.sock.getsockname(), ours.getsockname())
+        _, self.connection = await self.loop.connect_accepted_socket(lambda: connection, ours)
         return self
 
     async def __aexit__(self, *error: object) -> None:

@@ -40,7 +40,7 @@ class FakeTransport(asyncio.Transport):
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, **extra: Any) -> None:
-        super().__init__(extra={"peername": CLIENT, "sockname": SERVER} | extra)
+        super().__init__(extra={"peername": None, "sockname": None} | extra)
         self._loop = loop
         self.protocol: Any = None
         self.calls: list[str] = []

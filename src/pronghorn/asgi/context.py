@@ -17,6 +17,7 @@ from typing import Any
 
 from pronghorn.asgi.forwarding import Forwarder
 from pronghorn.asgi.peer_log import PeerLog
+from pronghorn.wire.proxy_protocol import Address
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class Context:
         self.defaults = [b"", b"", b""]
         self.sendfile = hasattr(os, "sendfile")
         # connections
-        self.is_trusted: Callable[[tuple[str, int] | None], bool] = _nobody
+        self.is_trusted: Callable[[Address], bool] = _nobody
         self.templates: dict[Any, dict[str, Any]] = {}
         #: None where there is no field to look at.
         self.forwarded: Forwarder | None = None
@@ -167,7 +168,7 @@ def _raise(error: BaseException) -> None:
     raise error
 
 
-def _nobody(client: tuple[str, int] | None) -> bool:
+def _nobody(peer: Address) -> bool:
     return False
 
 

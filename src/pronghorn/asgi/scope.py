@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from pronghorn.asgi.context import Context
 from pronghorn.wire.errors import printable
 from pronghorn.wire.forwarded import with_host
-from pronghorn.wire.proxy_protocol import ProxyHeader
+from pronghorn.wire.proxy_protocol import Address, ProxyHeader
 from pronghorn.wire.request import GET, Request
 
 #: The version of the HTTP and WebSocket message formats that is spoken in full.
@@ -60,7 +60,9 @@ def named(client: tuple[str, int] | None, endpoint: Endpoint) -> str:
     if client is not None:
         return client[0]
     server = endpoint.template["server"]
-    return f"unix:{printable(server[0], _MOST_SHOWN)}" if server is not None and server[1] is None else "unix"
+    if server is None or server[1] is not None:
+        return "unknown"
+    return f"unix:{printable(server[0], _MOST_SHOWN)}"
 
 
 #: Characters of a socket's path in a log line.
@@ -77,14 +79,16 @@ def endpoint_for(
     server: tuple[str, int | None] | None,
     scheme: str,
     header: ProxyHeader | None = None,
+    peer: Address = None,
 ) -> Endpoint:
     """Return the ``Endpoint`` of a new connection.
 
-    ``client``: None for a peer without an address (unix sockets) · ``server``: the address it connected to ·
-    ``header``: what a PROXY header told of both. Trust is then in the source it tells, for that one speaks HTTP; one
-    that it cannot tell, and one that reached the proxy through a unix socket, is not trusted.
+    ``client``: None for a peer without an address (unix sockets), or whose address is not known · ``server``: the
+    address it connected to · ``header``: what a PROXY header told of both. Trust is then in the source it tells, for
+    that one speaks HTTP; one that it cannot tell, and one that reached the proxy through a unix socket, is not
+    trusted · ``peer``: text where the client came through a unix socket of ours.
     """
-    trusted = context.is_trusted(client)
+    trusted = context.is_trusted(peer if client is None else client)
     if header is not None and header.family != "LOCAL":
         source, destination = header.source, header.destination
         if isinstance(source, tuple) and isinstance(destination, tuple):

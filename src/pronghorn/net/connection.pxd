@@ -19,6 +19,7 @@ cdef class Connection(TurnTaker):
     # the socket
     cdef object _transport
     cdef public Endpoint endpoint
+    cdef public object ends
     cdef public object opening
     cdef bint _reading
     cdef readonly bint writable

@@ -16,6 +16,7 @@ from pronghorn.asgi.context import Context
 from pronghorn.asgi.scope import address_of, endpoint_for
 from pronghorn.asgi.stream import Exchange
 from pronghorn.net.closing import Closing, State, shut_down_sending
+from pronghorn.net.ends import UNKNOWN, Ends
 from pronghorn.net.reaper import Reaper
 from pronghorn.net.turn import Turn, TurnTaker
 
@@ -49,6 +50,7 @@ class Connection(TurnTaker):
         "context",
         "deadline",
         "endpoint",
+        "ends",
         "opening",
         "reaper",
         "turn",
@@ -63,6 +65,7 @@ class Connection(TurnTaker):
         self._transport: Any = None
         self._protocol: Any = None
         self.endpoint: Any = None
+        self.ends: Ends = UNKNOWN
         self.opening: Any = None
         self._state = _SERVING
         self._reading = True
@@ -84,10 +87,11 @@ class Connection(TurnTaker):
         ssl_object = transport.get_extra_info("ssl_object")
         self.endpoint = endpoint_for(
             self.context,
-            _client_address(transport.get_extra_info("peername")),
-            _server_address(transport.get_extra_info("sockname")),
+            self.ends.client,
+            self.ends.server,
             "https" if ssl_object is not None else "http",
             None if opening is None else opening.header,
+            self.ends.address(),
         )
         if ssl_object is not None and self.context.tls_extension is not None:
             self.endpoint.tls = self.context.tls_extension(ssl_object)
@@ -385,18 +389,4 @@ class Connection(TurnTaker):
 
     def peer(self) -> str:
         """The peer as it stands in a log line."""
-        return "unix" if self.endpoint is None else address_of(self.endpoint)
-
-
-def _client_address(name: Any) -> tuple[str, int] | None:
-    """ASGI's ``client``: None for a unix socket, whose peer has no name."""
-    return (name[0], name[1]) if isinstance(name, tuple) else None
-
-
-def _server_address(name: Any) -> tuple[str, int | None] | None:
-    """ASGI's ``server``: (path, None) for a unix socket."""
-    if isinstance(name, tuple):
-        return (name[0], name[1])
-    if isinstance(name, bytes):
-        name = name.decode("utf-8", "surrogateescape")
-    return (name, None) if name else None
+        return self.ends.peer() if self.endpoint is None else address_of(self.endpoint)
