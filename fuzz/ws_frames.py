@@ -41,15 +41,18 @@ def events(pieces: list[bytes], max_size: int) -> list[tuple[object, ...]]:
             assert parser.buffered() <= min(fed, max_size + ws_vocabulary.MOST_CONTROL + 14 + len(piece))
             if event == ws_frames.Event.NEED_DATA:
                 break
+            if event == ws_frames.Event.FRAGMENT:
+                continue
             found.append(what_it_is(event, parser, max_size))
     return found
 
 
 def what_it_is(event: int, parser: ws_frames.FrameParser, max_size: int) -> tuple[object, ...]:
     if event == ws_frames.Event.MESSAGE:
-        payload = parser.text.encode() if parser.is_text else parser.data
+        text = parser.text if parser.payload is None else parser.payload.decode()
+        payload = text.encode() if parser.is_text else parser.data
         assert len(payload) <= max_size
-        written = ws_writer.text(parser.text) if parser.is_text else ws_writer.binary(parser.data)
+        written = ws_writer.text(text) if parser.is_text else ws_writer.binary(parser.data)
         assert written.endswith(payload)
         return ("message", parser.is_text, payload)
     if event == ws_frames.Event.CLOSE:

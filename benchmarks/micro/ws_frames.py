@@ -37,6 +37,7 @@ class Build(NamedTuple):
     frames: ModuleType
     writer: ModuleType
     deflate: ModuleType
+    messages: ModuleType
 
 
 def load(compiled: bool) -> Build | None:
@@ -90,7 +91,8 @@ def client_frame(build: Build, opcode: int, payload: bytes, rsv1: bool = False) 
 
 def reader(build: Build, data: bytes, inflater: object = None) -> Callable[[], object]:
     """A call that reads one message as a connection does: what a read of the socket gave, then all events."""
-    parser = build.frames.FrameParser(16 << 20, inflater)
+    parser = build.frames.FrameParser(16 << 20, inflater is not None)
+    unpacker = build.messages.Unpacker(16 << 20, 0, inflater)
     feed, pull = parser.feed, parser.next
     reads = [data[i : i + READ] for i in range(0, len(data), READ)]
 
@@ -98,7 +100,10 @@ def reader(build: Build, data: bytes, inflater: object = None) -> Callable[[], o
         for piece in reads:
             feed(piece)
             while pull():
-                pass
+                if parser.payload is not None:
+                    unpacker.begin(parser.payload, parser.is_text, parser.is_deflated)
+                    while unpacker.is_busy:
+                        unpacker.go_on(1 << 20)
 
     return read
 

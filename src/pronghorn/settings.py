@@ -67,11 +67,18 @@ class Options:
     websocket_ping_interval: float = option(20.0, "between two pings on a WebSocket; 0 sends none")
     websocket_ping_timeout: float = option(20.0, "for the answer to a ping, or any other sign of life; 1011 without")
     websocket_close_timeout: float = option(10.0, "for the peer's half of the closing handshake")
+    websocket_message_timeout: float = option(60.0, "for a message that has begun to be complete; 1008 beyond")
+    websocket_backlog_timeout: float = option(
+        30.0, "for the application to take messages of a client that has left; they are dropped then"
+    )
     websocket_max_message_size: int = option(
         -1, "of a message, inflated; 1009 beyond; Gunicorn's websocket_max_message_size unless set", least=-1
     )
     websocket_max_queue: int = option(32, "messages that wait for the application; reading pauses beyond", least=1)
     websocket_compression: bool = option(True, "whether permessage-deflate is agreed to")
+    websocket_compression_ratio: int = option(
+        100, "times its compressed size that a message over 1 MiB may inflate to; 1009 beyond"
+    )
     websocket_restart_spread: float = option(5.0, "over which WebSockets are closed with 1012 when a worker drains")
 
     #: How options were given, "name=value", where it was not as an option.
@@ -311,9 +318,12 @@ def _websockets(cfg: Any, options: Options) -> WebSocketSettings:
         ping_interval=options.websocket_ping_interval,
         ping_timeout=options.websocket_ping_timeout,
         close_timeout=options.websocket_close_timeout,
+        message_timeout=options.websocket_message_timeout,
+        backlog_timeout=options.websocket_backlog_timeout,
         max_message_size=getattr(cfg, "websocket_max_message_size", 16 * 1024 * 1024) if most < 0 else most,
         max_queue=options.websocket_max_queue,
         compression=options.websocket_compression,
+        compression_ratio=options.websocket_compression_ratio,
         # All of them have to be closed well within the time that a draining worker has.
         restart_spread=min(options.websocket_restart_spread, cfg.graceful_timeout / 2),
     )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 import random
+import sys
 import tracemalloc
 
 import pytest
 
+from pronghorn.wire.ws_deflate import Deflater
 from pronghorn.wire.ws_frames import Event, FrameError, FrameParser
 from tests.support.frames import BINARY, CONT, PING, TEXT, sent
-from tests.wire.ws_frames import events
+from tests.wire.ws_frames import ask, deflating, events, pull
 
 SIZE = 100_000
 BYTES = random.Random(1).randbytes(SIZE)
@@ -94,18 +96,18 @@ def test_fragments_with_a_ping_between():
     assert events(*parts(data, 30_000), max_size=2 * SIZE - 1) == [("ping", b"1"), ("error", 1009)]
 
 
-class Passing:
-    """An inflater that changes nothing."""
-
-    def inflate(self, payload, fin, most):
-        return bytes(payload)
-
-
-def test_compressed_frames_pass_through_the_inflater():
-    data = sent(TEXT, WIDE, rsv=RSV1) + sent(BINARY, BYTES, fin=False, rsv=RSV1) + sent(CONT, BYTES)
-    expected = [("text", WIDE.decode()), ("binary", BYTES + BYTES)]
+def test_compressed_frames_are_handed_over_as_they_came():
+    deflater = Deflater()
+    payloads = [deflater.deflate(WIDE), deflater.deflate(BYTES)]
+    data = sent(TEXT, payloads[0], rsv=RSV1) + sent(BINARY, payloads[1][:70_000], fin=False, rsv=RSV1)
+    data += sent(CONT, payloads[1][70_000:])
+    expected = [("text", WIDE.decode()), ("binary", BYTES)]
     for size in (1000, 20_001, len(data)):
-        found = events(*parts(data, size), max_size=2 * SIZE, make=lambda most: FrameParser(most, Passing()))
+        reader = deflating(2 * SIZE)
+        found: list = []
+        for piece in parts(data, size):
+            reader[0].feed(piece)
+            pull(reader, found)
         assert found == expected, size
 
 
@@ -200,11 +202,57 @@ def test_a_text_takes_little_more_than_its_bytes(kind, size):
     assert held_of(*parts(data[:-1], size)) < (5.3 if kind == "far" else 3.2) * SIZE
 
 
-@pytest.mark.parametrize("size", [1000, 20_000, 400_000])
-def test_a_long_text_takes_four_bytes_a_character_only_when_it_is_whole(size):
-    payload = FAR * 40
-    data = sent(TEXT, payload)
-    pieces = parts(data[:-1], size)
-    assert held_of(*pieces) < 3.2 * len(payload)
-    assert peak_of(*pieces) < 5 * len(payload)
-    assert events(*pieces, data[-1:], max_size=0) == [("text", payload.decode())]
+@pytest.mark.parametrize("size", [1000, 20_000, 262_144])
+@pytest.mark.parametrize("fragments", [1, 3])
+def test_a_long_text_is_held_as_it_came_until_somebody_asks(size, fragments):
+    """Whole it takes four bytes for each character, because of one of them; all that while it is on its way."""
+    payload = (FAR * 40)[:-1] + b"."
+    step = len(payload) // fragments + 1
+    frames = [
+        sent(CONT if at else TEXT, payload[at : at + step], fin=at + step >= len(payload))
+        for at in range(0, len(payload), step)
+    ]
+    data = b"".join(frames)
+    pieces = parts(data, size)
+    tracemalloc.start()
+    parser = FrameParser(1 << 23)
+    for piece in pieces:
+        parser.feed(piece)
+        event = ask(parser)
+    held, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert event == Event.MESSAGE
+    assert parser.is_text
+    assert parser.text == ""
+    assert bytes(parser.payload) == payload
+    assert held < 1.3 * len(payload) + len(pieces[-1])
+    assert most < 3.5 * len(payload)
+    assert events(*pieces, max_size=0) == [("text", payload.decode())]
+
+
+@pytest.mark.parametrize("limit", [100_000, 1 << 20, 1 << 24, 0])
+def test_what_a_text_takes_is_bounded_by_what_a_message_may_have(limit):
+    """Decoded at once is what takes no more, and ASCII, which never does."""
+    for size, text in itertools.product((60_000, 99_999, 300_000, 3_000_000), ("a", "é", "€", "😀", "a" * 999 + "😀")):
+        payload = (text * (size // len(text.encode()))).encode()
+        if limit and len(payload) > limit:
+            continue
+        parser = FrameParser(limit)
+        parser.feed(sent(TEXT, payload))
+        assert ask(parser) == Event.MESSAGE
+        if parser.payload is None:
+            assert parser.text.encode() == payload
+            assert sys.getsizeof(parser.text) <= max(limit or 1 << 22, 1 << 18, len(payload)) + 100, (size, text)
+        else:
+            assert bytes(parser.payload) == payload
+            assert size > 60_000
+            assert text != "a"
+
+
+def test_a_long_text_that_is_not_valid_fails_though_it_is_not_decoded():
+    for bad in (b"\xff", b"\xe2\x82", b"\xed\xa0\x80"):
+        payload = "é".encode() * 200_000 + bad
+        for pieces in ([sent(TEXT, payload)], parts(sent(TEXT, payload), 100_000)):
+            assert events(*pieces, max_size=1 << 20) == [("error", 1007)], bad
+        cut = sent(TEXT, payload[:-1], fin=False) + sent(CONT, payload[-1:])
+        assert events(cut, max_size=1 << 20) == [("error", 1007)], bad

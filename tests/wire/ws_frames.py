@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from pronghorn.wire.ws_deflate import Inflater
 from pronghorn.wire.ws_frames import Event, FrameParser
+from pronghorn.wire.ws_messages import Unpacker
 from pronghorn.wire.ws_vocabulary import FrameError
 from tests.support.frames import BINARY, CLOSE, CONT, PING, PONG, TEXT, sent
 
@@ -20,31 +22,60 @@ client_frames = st.builds(
 )
 
 
-def pull(parser, into: list) -> None:
+def reading(parser: FrameParser, inflater: Inflater | None = None, max_size: int = 0):
+    """A pair of who reads frames and who unpacks the messages in them."""
+    return parser, Unpacker(max_size, 0, inflater)
+
+
+def deflating(max_size: int, inflater: Inflater | None = None):
+    """As ``reading``, where messages may be compressed."""
+    return reading(FrameParser(max_size, True), inflater or Inflater(), max_size)
+
+
+def ask(parser):
+    """The next event that a frame alone is not."""
+    while (event := parser.next()) == Event.FRAGMENT:
+        pass
+    return event
+
+
+def pull(reader, into: list, budget: int = 1 << 20) -> None:
     """Take every event that is there, and the error that ends them."""
+    parser, unpacker = reader
     while not into or into[-1][0] != "error":
         try:
             event = parser.next()
+            if event == Event.MESSAGE:
+                into.append(message(parser, unpacker, budget))
         except FrameError as error:
             into.append(("error", error.code))
             return
         if event == Event.NEED_DATA:
             return
-        if event == Event.MESSAGE:
-            assert (parser.data if parser.is_text else parser.text) in (b"", "")
-            into.append(("text", parser.text) if parser.is_text else ("binary", parser.data))
-        elif event == Event.CLOSE:
+        if event == Event.CLOSE:
             into.append(("close", parser.close_code, parser.close_reason))
-        else:
+        elif event not in (Event.MESSAGE, Event.FRAGMENT):
             into.append((Event(event).name.lower(), parser.data))
 
 
+def message(parser, unpacker, budget):
+    assert (parser.data if parser.is_text else parser.text) in (b"", "")
+    if parser.payload is None:
+        return ("text", parser.text) if parser.is_text else ("binary", parser.data)
+    assert not parser.text
+    assert not parser.data
+    unpacker.begin(parser.payload, parser.is_text, parser.is_deflated)
+    while unpacker.is_busy:
+        assert unpacker.go_on(budget) > 0 or not unpacker.is_busy
+    return ("text", unpacker.text) if parser.is_text else ("binary", unpacker.data)
+
+
 def events(*pieces: bytes, max_size: int = MAX_SIZE, make=FrameParser) -> list:
-    parser = make(max_size)
+    reader = reading(make(max_size))
     found: list = []
     for piece in pieces:
-        parser.feed(piece)
-        pull(parser, found)
+        reader[0].feed(piece)
+        pull(reader, found)
     return found
 
 

@@ -1,6 +1,7 @@
 cimport cython
 
 from pronghorn.asgi.forwarding cimport Forwarder
+from pronghorn.asgi.round cimport Round
 
 
 @cython.final
@@ -49,6 +50,7 @@ cdef class Context:
     cdef public bint draining
     cdef public bint unhurried
     # WebSockets
+    cdef public Round round
     cdef public object websockets
     # observation
     cdef public object pre_request

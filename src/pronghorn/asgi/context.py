@@ -17,6 +17,7 @@ from typing import Any
 
 from pronghorn.asgi.forwarding import Forwarder
 from pronghorn.asgi.peer_log import PeerLog
+from pronghorn.asgi.round import Round
 from pronghorn.wire.proxy_protocol import Address
 
 
@@ -24,18 +25,23 @@ from pronghorn.wire.proxy_protocol import Address
 class WebSocketSettings:
     """Seconds and bytes; 0 switches a limit, or the pings, off.
 
-    ``enabled``: whether there are any; else a handshake is a request like others. ``compression``: whether
-    permessage-deflate is agreed to (RFC 7692). ``restart_spread``: seconds over which WebSockets are closed when the
-    worker drains, so that their clients do not come back all at once.
+    ``enabled``: whether there are any; else a handshake is a request like others. ``message_timeout``: for a message
+    that has begun to be complete. ``backlog_timeout``: for the application to take what was sent by a client that has
+    left. ``compression``: whether permessage-deflate is agreed to (RFC 7692); ``compression_ratio``: how many times its
+    compressed size a message of more than 1 MiB may inflate to. ``restart_spread``: seconds over
+    which WebSockets are closed when the worker drains, so that their clients do not come back all at once.
     """
 
     enabled: bool = True
     ping_interval: float = 20.0
     ping_timeout: float = 20.0
     close_timeout: float = 10.0
+    message_timeout: float = 60.0
+    backlog_timeout: float = 30.0
     max_message_size: int = 16 * 1024 * 1024
     max_queue: int = 32
     compression: bool = True
+    compression_ratio: int = 100
     restart_spread: float = 5.0
 
 
@@ -78,6 +84,7 @@ class Context:
         "request_timeout",
         "requests",
         "root_path",
+        "round",
         "rules",
         "sendfile",
         "state",
@@ -137,6 +144,7 @@ class Context:
         self.draining = False
         self.unhurried = False
         # WebSockets
+        self.round = Round(loop, self.contextvars)
         self.websockets = WebSocketSettings()
         # observation
         self.pre_request: Callable[[Any], None] | None = None

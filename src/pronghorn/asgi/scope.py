@@ -211,9 +211,7 @@ def http_scope(request: Request, endpoint: Endpoint, context: Context) -> Scope:
     return scope
 
 
-def websocket_scope(
-    request: Request, endpoint: Endpoint, context: Context, subprotocols: tuple[str, ...]
-) -> Scope:
+def websocket_scope(request: Request, endpoint: Endpoint, context: Context, subprotocols: tuple[str, ...]) -> Scope:
     """Return the scope of the WebSocket that ``request`` asks for (ASGI WebSocket 2.5)."""
     scope = http_scope(request, endpoint, context)
     del scope["method"]

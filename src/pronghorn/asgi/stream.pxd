@@ -17,6 +17,7 @@ cdef class Stream:
     cpdef consumed(self, Py_ssize_t size)
     cpdef bint blocked(self) except -1
     cpdef bint has_unread(self) except -1
+    cpdef bint has_left(self) except -1
     cpdef abort(self)
 
 
@@ -33,3 +34,5 @@ cdef class Exchange:
     cpdef on_timeout(self)
     cpdef on_drain(self)
     cpdef on_last_call(self)
+    cpdef on_round(self)
+    cpdef bint go_on(self, long long budget) except -1

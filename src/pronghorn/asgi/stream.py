@@ -70,6 +70,10 @@ class Stream:
         """Whether the peer has sent what was not read yet: it is alive, though nothing of it was heard."""
         return False
 
+    def has_left(self) -> bool:
+        """Whether the peer is known to be gone, though nothing is read, so that nobody would have heard of it."""
+        return False
+
     def abort(self) -> None:
         """End the exchange where it is: HTTP/1 closes the connection, HTTP/2 resets the stream."""
         raise NotImplementedError
@@ -124,6 +128,14 @@ class Exchange:
 
     def on_last_call(self) -> None:
         """The time for draining is almost over, and ``cancel`` comes next."""
+        raise NotImplementedError
+
+    def on_round(self) -> None:
+        """The next round of the loop has begun, after ``Round.wait``."""
+        raise NotImplementedError
+
+    def go_on(self, budget: int) -> bool:
+        """Do large work as far as ``budget`` goes, after ``Round.wait_alone``; return whether it is done."""
         raise NotImplementedError
 
 

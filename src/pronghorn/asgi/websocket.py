@@ -10,39 +10,30 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Coroutine
-from enum import IntEnum
 from types import MethodType
 from typing import Any
 
 from pronghorn.asgi import awaitables
+from pronghorn.asgi.app_task import CLIENT_CLOSED_REQUEST
 from pronghorn.asgi.context import Context
 from pronghorn.asgi.errors import ClientDisconnected, EventError, came_of_disconnect, is_disconnect
 from pronghorn.asgi.events import as_bytes, as_dict
-from pronghorn.asgi.inbox import Inbox
 from pronghorn.asgi.receive import receive, woken
 from pronghorn.asgi.scope import Endpoint, address_of, endpoint_of, websocket_scope
 from pronghorn.asgi.stream import Stream
 from pronghorn.asgi.websocket_events import as_str, close_of, denial_of, fail_later, tells_disconnect
-from pronghorn.wire import ws_deflate, ws_frames, ws_handshake, ws_writer
+from pronghorn.asgi.websocket_input import State, WebSocketInput
+from pronghorn.wire import ws_deflate, ws_handshake, ws_writer
 from pronghorn.wire.errors import ProtocolError
 from pronghorn.wire.request import Request
 from pronghorn.wire.response import Response
 from pronghorn.wire.ws_frames import FrameParser
+from pronghorn.wire.ws_messages import Unpacker
+from pronghorn.wire.ws_session import Due, Session
 from pronghorn.wire.ws_vocabulary import CloseCode, FrameError, Opcode
 from pronghorn.wire.ws_writer import binary as binary_frame
 from pronghorn.wire.ws_writer import header as frame_header
 from pronghorn.wire.ws_writer import text as text_frame
-
-
-class State(IntEnum):
-    """How far the WebSocket is (the names of RFC 6455); drawn in ``websocket.pxd``."""
-
-    CONNECTING = 0
-    DENYING = 1
-    OPEN = 2
-    CLOSING = 3
-    CLOSED = 4
-
 
 _CONNECTING = int(State.CONNECTING)
 _DENYING = int(State.DENYING)
@@ -50,10 +41,9 @@ _OPEN = int(State.OPEN)
 _CLOSING = int(State.CLOSING)
 _CLOSED = int(State.CLOSED)
 
-_NEED_DATA = int(ws_frames.Event.NEED_DATA)
-_MESSAGE = int(ws_frames.Event.MESSAGE)
-_PING = int(ws_frames.Event.PING)
-_PONG = int(ws_frames.Event.PONG)
+_PING_DUE = int(Due.PING)
+_PONG_DUE = int(Due.PONG)
+_CLOSE_DUE = int(Due.CLOSE)
 _TEXT = int(Opcode.TEXT)
 _BINARY = int(Opcode.BINARY)
 
@@ -63,55 +53,36 @@ _monotonic = time.monotonic
 _DEFLATE_RULES = ws_deflate.DeflateRules()
 _RESTART_REASON = "Service restart"
 _PING_SIZE = 4
+#: Seconds between two looks whether a peer is still there from which nothing is read.
+LOOK = 2.0
+_LOOK = LOOK
+_AT_ONCE = 0.001
 #: From this size on a copy of the payload costs more than a second part of a write.
 _LARGE = 65536
 
 Event = dict[str, Any]
 
 
-class WebSocketExchange(Inbox):
+class WebSocketExchange(WebSocketInput):
     """One WebSocket. ``start`` runs the application; the protocol calls the ``on_`` methods as things arrive.
 
     ``status`` int: 101, or what the handshake was answered with · ``close_code`` int: how it ended, 0 while it has
     not · ``latency`` float: seconds that the last answered ping took, 0 before · otherwise as ``AppTask``.
     """
 
-    __slots__ = (
-        "_deflater",
-        "_denial",
-        "_handshake",
-        "_heard",
-        "_held",
-        "_parser",
-        "_peer_ended",
-        "_ping",
-        "_pinged",
-        "_state",
-        "_verdict",
-        "close_code",
-        "latency",
-    )
+    __slots__ = ("_deflater", "_denial", "_handshake", "_pinged", "_session", "_verdict", "close_code", "latency")
 
     def __init__(self, context: Context, stream: Stream, request: Request, endpoint: Endpoint) -> None:
         super().__init__(context, request, context.websockets.max_queue)
         self._prepare(context, stream, request, endpoint)
         self.close_code = 0
         self.latency = 0.0
-        self._state = _CONNECTING
         self._handshake: Any = None
         self._denial = False
-        self._parser: FrameParser | None = None
         self._deflater: Any = None
-        self._held = 0
-        self._peer_ended = False
-        self._verdict: tuple[int, str, bytes, bool] | None = None
-        self._heard = False
-        self._ping = b""
+        self._session: Session | None = None
         self._pinged = 0.0
-
-    @property
-    def state(self) -> State:
-        return State(self._state)
+        self._verdict: tuple[int, str, bytes, bool] | None = None
 
     # -- the application's task -------------------------------------------------------------------------------------
 
@@ -141,7 +112,9 @@ class WebSocketExchange(Inbox):
         self._end(CloseCode.SERVICE_RESTART if self._cancelling else CloseCode.INTERNAL_ERROR, "")
 
     def _end_returned(self) -> None:
-        if self._state <= _DENYING and self._last is None:
+        if self._state <= _DENYING and self._peer_ended:
+            self._context.log.debug("ASGI application ended with its client: %s", self.describe())
+        elif self._state <= _DENYING and self._last is None:
             what = "an answer" if self._state == _CONNECTING else "the end of its answer"
             self._context.log.error("ASGI application returned without %s to %s", what, self.describe())
         self._end(CloseCode.NORMAL, "")
@@ -155,18 +128,21 @@ class WebSocketExchange(Inbox):
 
     def _end(self, code: int, reason: str) -> None:
         """Nobody is left to speak to the peer: close, or answer the handshake with an error."""
+        self._drop_queue()
         if self._state == _CONNECTING or (self._state == _DENYING and not self._denial):
-            self._refuse(503 if self._cancelling else 500)
+            self._refuse(503 if self._cancelling else 500, "", (), self._peer_ended)
         elif self._state == _DENYING:
             self._set_state(_CLOSED)
             self.stream.abort()
         elif self._state == _OPEN:
             self._send_close(code, reason)
 
-    def _refuse(self, status: int, reason: str = "", headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
-        """Answer the handshake with a plain response."""
+    def _refuse(
+        self, status: int, reason: str = "", headers: tuple[tuple[bytes, bytes], ...] = (), gone: bool = False
+    ) -> None:
+        """Answer the handshake with a plain response. ``gone``: the client left before anybody thought of that."""
         self.response = Response(status, [(b"content-type", b"text/plain; charset=utf-8"), *headers])
-        self.status = status
+        self.status = CLIENT_CLOSED_REQUEST if gone else status
         self._set_state(_CLOSED)
         self._put_disconnect(CloseCode.ABNORMAL, "")
         self.stream.send_head(self.response, (reason or _PHRASES.get(status, "Error")).encode() + b"\n", True)
@@ -186,40 +162,53 @@ class WebSocketExchange(Inbox):
 
     # -- what the protocol tells ------------------------------------------------------------------------------------
 
-    def on_data(self, data: bytes) -> None:
-        self._heard = True
-        parser = self._parser
-        if parser is not None:
-            self._held += len(data)
-            parser.feed(data)
-            self._read_frames()
-        else:
-            self.stream.consumed(len(data))  # behind the end
-
     def on_end(self, trailers: list[tuple[bytes, bytes]]) -> None:
         """A handshake has no content."""
 
     def on_disconnect(self, lost: bool) -> None:
-        """Messages that came before are still the application's, if it takes them."""
+        """Messages that came before are still the application's, if it takes them in time.
+
+        A peer that only sends nothing more can still be answered, its handshake too, but it is not waited for longer
+        than one that closes in order.
+        """
         self._peer_ended = True
         if lost:
-            self._set_state(_CLOSED)
-            if not self.close_code:
-                self.close_code = int(CloseCode.ABNORMAL)
-        # A handshake is answered although the peer has ended its side; then its frames end at once.
-        if self._state >= _OPEN and not self._held:
+            self._lose()
+        if self._state <= _DENYING:
+            self._limit_answer()
+        elif not self._held:
             self._end_of_input()
+        elif not lost:
+            self._begin_end()
         self._observe_if_alone()
+
+    def _lose(self) -> None:
+        """The connection is, or is about to be, no more."""
+        if self._state == _CLOSING:  # of what came since our close frame nothing is passed on
+            self._parser = None
+            self._held = 0
+        self._set_state(_CLOSED)
+        if not self.close_code:
+            self.close_code = int(CloseCode.ABNORMAL)
 
     def _end_of_input(self) -> None:
         """All that the peer sent was taken, and it sends nothing more."""
-        if self._verdict is not None:
-            return
-        self._put_disconnect(CloseCode.ABNORMAL, "")
-        self._parser = None
-        if self._state != _CLOSED:
-            self._set_state(_CLOSED)
-            self.stream.send_data(b"", True)
+        if self._verdict is None:
+            self._close_with(CloseCode.ABNORMAL, "", b"", True)
+
+    def _limit_answer(self) -> None:
+        """The peer has ended its side, and the handshake is not answered, or not completely."""
+        timeout = self._context.websockets.close_timeout
+        if timeout and self._grace is None and self._task is not None:
+            self._grace = self._context.loop.call_later(timeout, self._judge_answer, self.stream.sent)
+
+    def _judge_answer(self, sent: int) -> None:
+        self._grace = None
+        if self._state == _DENYING and (self.stream.blocked() or self.stream.sent > sent):
+            self._limit_answer()  # there is a deadline for a peer that does not read
+        elif self._state <= _DENYING:
+            self._abandon()
+            self._put_disconnect(CloseCode.ABNORMAL, "")
 
     def on_fault(self, error: ProtocolError) -> None:
         if self._state == _CONNECTING:
@@ -232,42 +221,58 @@ class WebSocketExchange(Inbox):
         self._await_peer()
 
     def on_timeout(self) -> None:
-        """A ping is due, its answer is, or the closing handshake's."""
+        """A ping is due, its answer is, the rest of a message, or the end."""
+        session = self._session
         if self._state == _CLOSING:
             self._abandon()
         elif self._verdict is not None:
             self.on_asked()
-        elif self._state == _OPEN:
-            if self._pinged and self._context.websockets.ping_timeout:
-                self._judge_silence()
+        elif self._state == _OPEN and session is not None:
+            self._look_after(session, self._context.clock)
+            if self._state == _OPEN:
+                self._await_peer()
+
+    def _look_after(self, session: Session, now: float) -> None:
+        due = session.due(now)
+        if due == _CLOSE_DUE:
+            if self._peer_ended or self.stream.has_left():
+                self._abandon()
             else:
-                self._send_ping()
+                session.go_on()
+        elif self._message_by and now >= self._message_by:
+            self._refuse_frame(FrameError(CloseCode.POLICY_VIOLATION, "message not complete in time"))
+        elif due == _PONG_DUE:
+            self._judge_silence(session)
+        elif due == _PING_DUE:
+            self._heard = False
+            self._pinged = _monotonic()
+            payload = random.randbytes(_PING_SIZE)  # noqa: S311  # no secret
+            self.stream.send_data(session.ping(payload, now), False)
+        elif self._stalled and self.stream.has_left():
+            session.close_soon(now)
 
-    def _abandon(self) -> None:
-        """The peer does not answer: wait for it no longer."""
-        self._set_state(_CLOSED)
-        self.stream.abort()
-        self._observe_if_alone()
-
-    def _send_ping(self) -> None:
-        self._heard = False
-        self._pinged = _monotonic()
-        self._ping = random.randbytes(_PING_SIZE)  # noqa: S311  # no secret
-        self.stream.send_data(ws_writer.ping(self._ping), False)
-        self._await_peer()
-
-    def _judge_silence(self) -> None:
-        """Any sign of life will do, also one that waits here because the application or this loop is slow."""
-        if self._heard or self._held or self.stream.has_unread():
-            self._pinged = 0.0
-            self._await_peer()
+    def _judge_silence(self, session: Session) -> None:
+        """Any sign of life will do, also one that was not read because the application or this loop is slow."""
+        if self._heard or self.stream.has_unread():
+            session.answered(self._context.clock)
             return
         ip = address_of(self.endpoint)
         setting = f"websocket_ping_timeout={self._context.websockets.ping_timeout:g}"
         message = "%s from ip=%s closed with 1011: no answer to a ping (%s)"
         self._context.peer_log.info(ip, message, self.describe(), ip, setting)
-        self._send_close(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
+        code, reason = int(CloseCode.INTERNAL_ERROR), "keepalive ping timeout"
+        self.close_code = code
+        self.stream.send_data(ws_writer.close(code, reason), False)
+        if not self._held:
+            self._put_disconnect(code, reason)
         self._abandon()
+
+    def _abandon(self) -> None:
+        """Wait for the peer, or for the application to take what came from it, no longer."""
+        self._peer_ended = True
+        self._lose()
+        self.stream.abort()
+        self._observe_if_alone()
 
     def on_drain(self) -> None:
         """Close with 1012, at some moment of the spread, lest all clients come back at once."""
@@ -285,61 +290,42 @@ class WebSocketExchange(Inbox):
 
     # -- frames -----------------------------------------------------------------------------------------------------
 
-    def make_room(self) -> None:
-        if self._held:
-            self._read_frames()
-
-    def _read_frames(self) -> None:
-        """Take frames from the parser while the application keeps up with them."""
-        parser = self._parser
-        if parser is None:
-            return
-        try:
-            # Once we have sent our close frame the peer's is all that is wanted, whatever the application does.
-            while self._state == _CLOSING or not self._is_full():
-                event = parser.next()
-                if event == _NEED_DATA:
-                    break
-                if event == _MESSAGE:
-                    self._take_message(parser)
-                elif event == _PING:
-                    if self._state == _OPEN and not self.stream.blocked():
-                        # Of pings that pile up behind a peer that does not read, the last is enough (section 5.5.3).
-                        self.stream.send_data(ws_writer.pong(parser.data), False)
-                elif event == _PONG:
-                    self._take_pong(parser.data)
-                else:
-                    self._take_close(parser.close_code, parser.close_reason)
-            else:
-                return  # the rest waits, and with it the peer
-        except FrameError as error:
-            self._refuse_frame(error)
-        held = self._held
-        self._held = 0
-        self.stream.consumed(held)
+    def _on_all_read(self, parser: FrameParser) -> None:
+        session = self._session
+        now = self._context.clock
+        is_news = self._stalled
+        self._stalled = False
+        if is_news and session is not None and not self._peer_ended and self._verdict is None:
+            session.go_on()
+        timeout = self._context.websockets.message_timeout
+        if self._state == _OPEN and not self._message_by and timeout and parser.is_under_way():
+            self._message_by = now + timeout
+            is_news = True
         if self._peer_ended:
             self._end_of_input()
+        elif is_news:
+            self._await_peer()
 
-    def _take_message(self, parser: FrameParser) -> None:
-        if self._state == _CLOSING:
-            return
-        if parser.is_text:
-            text = parser.text
-            self._put({"type": "websocket.receive", "text": text}, len(text))
-        else:
-            data = parser.data
-            self._put({"type": "websocket.receive", "bytes": data}, len(data))
+    def _on_stalled(self) -> None:
+        self._await_peer()
+
+    def _answer_ping(self, data: bytes) -> None:
+        if self._state == _OPEN and not self.stream.blocked():
+            self.stream.send_data(ws_writer.pong(data), False)
 
     def _take_pong(self, data: bytes) -> None:
-        if self._pinged and data == self._ping:
+        session = self._session
+        if session is not None and session.is_answer(data):
             self.latency = _monotonic() - self._pinged
-            self._pinged = 0.0
+            session.answered(self._context.clock)
             self._await_peer()
 
     def _take_close(self, code: int, reason: str) -> None:
         """The peer's close frame: answer it if it is the first, and end (RFC 6455 section 5.5.1)."""
         if self._state != _CLOSING:
             self.close_code = code
+        if self.status == CLIENT_CLOSED_REQUEST:
+            self.status = 101  # it had ended its side before it was answered, but in order
         # The reason goes back too, for that is what a browser tells the page of its own close.
         self._close_with(code, reason, ws_writer.close(None if code == CloseCode.NO_STATUS else code, reason), True)
 
@@ -356,17 +342,20 @@ class WebSocketExchange(Inbox):
     def _close_with(self, code: int, reason: str, frame: bytes, ended: bool) -> None:
         """End with the last frame, unless one was sent already or cannot be sent.
 
-        Messages came before: the application may answer them. When it asks for more, or takes too long, this is it.
+        Messages came before: the application may answer them, also the one that it took last (RFC 6455 section 5.5.1
+        lets an answer come before the close frame). When it asks for more, or takes too long, this is it.
         """
         self._parser = None
-        if self._state == _OPEN and self._queue:
+        self._message_by = 0.0
+        if self._state == _OPEN and (self._queue or self._is_answering):
             self._verdict = code, reason, frame, ended
-            self._await_peer()
+            self._begin_end()
         else:
             self._end_with(code, reason, frame, ended)
 
     def _end_with(self, code: int, reason: str, frame: bytes, ended: bool) -> None:
         state = self._state
+        self._verdict = None
         self._set_state(_CLOSED)
         self._put_disconnect(code, reason)
         if state != _CLOSED:
@@ -378,7 +367,6 @@ class WebSocketExchange(Inbox):
     def on_asked(self) -> None:
         verdict = self._verdict
         if verdict is not None:
-            self._verdict = None
             code, reason, frame, ended = verdict
             self._end_with(code, reason, frame, ended)
 
@@ -392,18 +380,38 @@ class WebSocketExchange(Inbox):
         self._set_state(_CLOSING)
         self._put_disconnect(code, reason)
         self.stream.send_data(ws_writer.close(code, reason), False)
-        self._await_peer()
-        if self._held:
+        self._begin_end()
+        if self._held and not self._awaits_round:
             self._read_frames()
 
+    def _begin_end(self) -> None:
+        session = self._session
+        if session is not None:
+            session.close_soon(self._context.clock)
+            self._await_peer()
+
+    def _end_sooner(self) -> None:
+        """The peer has ended, and the application has answered what came before."""
+        session = self._session
+        if session is not None and session.close_sooner(self._context.clock):
+            self._await_peer()
+
     def _await_peer(self) -> None:
-        """Ask to be woken when the peer should have done something."""
-        settings = self._context.websockets
-        if self._state == _CLOSING or self._verdict is not None:
-            self.stream.wake_within(settings.close_timeout)
-        elif self._state == _OPEN:
-            waits = self._pinged and settings.ping_timeout
-            self.stream.wake_within(settings.ping_timeout if waits else settings.ping_interval)
+        """Ask to be woken when the peer, or the application, should have done something."""
+        session = self._session
+        if session is None or self._state > _CLOSING:
+            return
+        now = self._context.clock
+        is_ending = self._state == _CLOSING or self._verdict is not None
+        if is_ending and not self._context.websockets.close_timeout:
+            self.stream.wake_within(0)
+            return
+        most = 0.0
+        if self._message_by:
+            most = max(self._message_by - now, _AT_ONCE)
+        if self._stalled and (not most or most > _LOOK):
+            most = _LOOK
+        self.stream.wake_within(session.next(now, most))
 
     def _put_disconnect(self, code: int, reason: str) -> None:
         if self._last is None:
@@ -433,6 +441,8 @@ class WebSocketExchange(Inbox):
         kind = message.get("type")
         if kind == "websocket.send":
             self._send_message(message)
+            if self._verdict is not None and not self._queue:
+                self._end_sooner()
         elif kind == "websocket.accept":
             self._accept(message)
         elif kind == "websocket.close":
@@ -487,8 +497,13 @@ class WebSocketExchange(Inbox):
             )
         except (TypeError, ValueError) as error:
             raise EventError(f"websocket.accept: {error}") from error
-        self.status = 101
-        self._parser = FrameParser(settings.max_message_size, None if deflate is None else deflate.inflater())
+        self.status = CLIENT_CLOSED_REQUEST if self._peer_ended else 101
+        self._is_answering = False
+        self._parser = FrameParser(settings.max_message_size, deflate is not None)
+        inflater = None if deflate is None else deflate.inflater()
+        self._unpacker = Unpacker(settings.max_message_size, settings.compression_ratio, inflater)
+        now = self._context.clock
+        self._session = Session(settings.ping_interval, settings.ping_timeout, settings.close_timeout, now)
         self._deflater = None if deflate is None else deflate.deflater()
         self.response = Response(200, headers)
         self._set_state(_OPEN)
@@ -541,7 +556,31 @@ class WebSocketExchange(Inbox):
 
     def _set_state(self, state: int) -> None:
         self._state = state
+        if state == _CLOSED:
+            self._limit_backlog()
         self._wake()
+
+    def _limit_backlog(self) -> None:
+        """The connection is gone. The application may take what came before, as long as it does take something."""
+        if self._grace is not None:
+            self._grace.cancel()
+            self._grace = None
+        timeout = self._context.websockets.backlog_timeout
+        if timeout and self._task is not None and (self._queue or self._held):
+            self._grace = self._context.loop.call_later(timeout, self._judge_backlog, self._taken)
+
+    def _judge_backlog(self, taken: int) -> None:
+        self._grace = None
+        if self._taken != taken:
+            self._limit_backlog()
+        elif self._queue or self._held:
+            ip = address_of(self.endpoint)
+            self._context.peer_log.info(ip, "%s from ip=%s: messages that nobody took are dropped", self.describe(), ip)
+            self._drop_queue()
+            self._parser = None
+            self._held = 0
+            self.on_asked()
+            self._put_disconnect(CloseCode.ABNORMAL, "")
 
     def _observe_if_alone(self) -> None:
         """The connection is gone; the application may go on for a while, the log does not wait for it."""

@@ -64,6 +64,7 @@ cdef class Connection(TurnTaker):
     cpdef abort(self)
     cpdef drain(self)
     cpdef bint has_unread(self) except -1
+    cpdef bint has_left(self) except -1
     cpdef wind_up(self)
     cpdef terminate(self)
     @cython.locals(protocol=Protocol)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import socket
 import termios
 from collections.abc import Callable
@@ -26,6 +27,8 @@ _LINGERING = int(State.LINGERING)
 _CLOSED = int(State.CLOSED)
 
 _NONE_UNREAD = bytes(4)
+#: Told by poll(2) whatever is asked for, but for the first, which only Linux knows.
+_HAS_LEFT = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 #: A batch of parts is joined up to this size; in a larger one, parts from ``_LARGE`` on go out as they are.
 _MOST_JOINED = 65536
 _LARGE = 16384
@@ -224,6 +227,15 @@ class Connection(TurnTaker):
         """Whether the peer has sent what the loop has not read yet: closing now would lose it."""
         sock = self.extra_info("socket")
         return sock is not None and fcntl.ioctl(sock.fileno(), termios.FIONREAD, _NONE_UNREAD) != _NONE_UNREAD
+
+    def has_left(self) -> bool:
+        """Whether the peer has ended its side, or the connection is broken: while reading is paused no loop tells."""
+        sock = self.extra_info("socket")
+        if sock is None or sock.fileno() < 0:
+            return False
+        poller = select.poll()
+        poller.register(sock.fileno(), _HAS_LEFT)
+        return bool(poller.poll(0))
 
     def pause_reading(self) -> None:
         if self._reading and self._transport is not None and not self._transport.is_closing():

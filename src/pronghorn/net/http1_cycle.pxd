@@ -42,6 +42,7 @@ cdef class Cycle(Stream):
     cpdef bint blocked(self) except -1
     @cython.locals(owner=CycleOwner)
     cpdef bint has_unread(self) except -1
+    cpdef bint has_left(self) except -1
     @cython.locals(owner=CycleOwner)
     cpdef abort(self)
 

@@ -178,6 +178,10 @@ class Cycle(Stream):
         owner = self._owner
         return owner is not None and owner.connection.has_unread()
 
+    def has_left(self) -> bool:
+        owner = self._owner
+        return owner is None or owner.connection.has_left()
+
     def abort(self) -> None:
         owner = self._owner
         if owner is not None:

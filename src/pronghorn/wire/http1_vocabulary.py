@@ -46,6 +46,4 @@ _OWS = rb"[ \t]*"
 _WORD = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
 #: What may follow a chunk size (RFC 9112 section 7.1.1).
-CHUNK_EXTENSIONS = re.compile(
-    b"(?:%b;%b%b(?:%b=%b(?:%b|%b))?)*" % (_OWS, _OWS, _WORD, _OWS, _OWS, _WORD, _QUOTED)
-)
+CHUNK_EXTENSIONS = re.compile(b"(?:%b;%b%b(?:%b=%b(?:%b|%b))?)*" % (_OWS, _OWS, _WORD, _OWS, _OWS, _WORD, _QUOTED))

@@ -1,8 +1,9 @@
 """Compression of WebSocket messages: the permessage-deflate extension (RFC 7692), over zlib.
 
-It owns the negotiation (section 7.1) and the two streams of a connection (7.2): ``Inflater`` stops at the
-limit it is given, before anything beyond it is inflated; ``Deflater`` takes memory with the first message
-that is worth it. It knows frames only as payloads, and nothing of text.
+It owns the negotiation (section 7.1) and the two streams of a connection (7.2): ``Inflater`` works by the
+piece, for a few bytes may inflate to a thousand times as many, and stops at the limit it is given, before
+anything beyond it is inflated; ``Deflater`` takes memory with the first message that is worth it. It knows
+frames only as payloads, and nothing of text.
 """
 
 from __future__ import annotations
@@ -30,8 +31,10 @@ _WINDOW_BITS = {str(bits): bits for bits in range(8, MOST_WINDOW_BITS + 1)}
 _TAIL = b"\x00\x00\xff\xff"
 #: An empty message, which zlib would not flush a second time (section 7.2.3.6).
 _EMPTY = b"\x00"
-#: A final block (section 7.2.3.4) costs a new stream and a copy of what is left: more of them is an attack.
+#: A final block (section 7.2.3.4) costs a new stream: more of them is an attack.
 _MOST_FINAL_BLOCKS = 64
+#: What zlib is given at once: it copies what it has not taken each time that it stops.
+_PIECE = 16384
 _SYNC_FLUSH = zlib.Z_SYNC_FLUSH
 _decompressobj = zlib.decompressobj
 _compressobj = zlib.compressobj
@@ -157,57 +160,114 @@ def _agree(asked: dict[str, int], rules: DeflateRules) -> Deflate:
 
 
 class Inflater:
-    """Inflates the messages of one connection, in order, a frame at a time (RFC 7692 section 7.2.2).
+    """Inflates the messages of one connection, in order (RFC 7692 section 7.2.2).
 
     ``window_bits``: 8 to 15, the client's. ``takeover``: whether a message may refer to the ones before it.
+    ``data``: bytes, the message, once ``go_on`` has come to its end; None before.
     """
 
     def __init__(self, window_bits: int = MOST_WINDOW_BITS, takeover: bool = True) -> None:
         self._window_bits = max(window_bits, LEAST_ZLIB_WINDOW_BITS)
         self._takeover = takeover
         self._stream: zlib._Decompress | None = None
+        self._payload: bytes | bytearray = b""
+        self._position = 0
+        self._rest = b""
+        self._most = 0
+        self._size = 0
+        self._pieces: list[bytes] = []
+        self._final_blocks = 0
+        self.data: bytes | None = None
 
-    def inflate(self, payload: bytes | bytearray, fin: bool, most: int) -> bytes:
-        """Return what the payload of one frame inflates to.
+    def inflate(self, payload: bytes | bytearray, most: int) -> bytes:
+        """Return what a message inflates to, in one go; otherwise as ``begin`` and ``go_on``."""
+        self.begin(payload, most)
+        while self.data is None:
+            self.go_on(1 << 20)
+        data, self.data = self.data, None
+        return data
 
-        ``fin``: the frame is the last of its message. ``most``: bytes that the message may still grow by, -1
-        for no limit: no more than one byte beyond it is inflated. Raises ``FrameError``: 1009 over ``most``,
-        1007 for what is not deflate data, 1008 for blocks made to cost time.
+    def begin(self, payload: bytes | bytearray, most: int) -> None:
+        """Take the next message in hand. ``payload``: of all its frames. ``most``: bytes of it, -1 for no limit."""
+        self._payload = payload
+        self._position = -1
+        self._most = most
+        self._size = 0
+        self._final_blocks = 0
+        self.data = None
+
+    def go_on(self, budget: int) -> int:
+        """Inflate more of the message in hand; return the bytes that were read and made, about ``budget`` at most.
+
+        No more than one byte beyond the limit is inflated. Raises ``FrameError``: 1009 over the limit, 1007
+        for what is not deflate data, 1008 for blocks made to cost time. Nothing can be inflated after that.
         """
-        if fin:
-            payload = payload + _TAIL
+        spent = 0
+        try:
+            while spent < budget and self.data is None:
+                spent += self._inflate_piece(budget - spent)
+        except _ZlibError:
+            raise FrameError(CloseCode.INVALID_DATA, "compressed message not valid") from None
+        return spent
+
+    def _inflate_piece(self, budget: int) -> int:
+        piece = self._rest or self._next_piece()
         stream = self._stream
         if stream is None:
             stream = self._stream = _decompressobj(-self._window_bits)
-        room = most + 1 if most >= 0 else 0
-        try:
-            inflated = stream.decompress(payload, room)
-            if stream.eof:
-                inflated = self._pass_final_blocks(stream.unused_data, inflated, room)
-        except _ZlibError:
-            raise FrameError(CloseCode.INVALID_DATA, "compressed message not valid") from None
-        if 0 < room <= len(inflated):
-            raise FrameError(CloseCode.MESSAGE_TOO_BIG, "message too big")
-        if fin and not self._takeover:
-            self._stream = None
-        return inflated
+        room = budget
+        if 0 <= self._most < self._size + room:
+            room = self._most + 1 - self._size
+        inflated = stream.decompress(piece, room)
+        made = len(inflated)
+        if made:
+            self._pieces.append(inflated)
+            self._size += made
+            if 0 <= self._most < self._size:
+                raise FrameError(CloseCode.MESSAGE_TOO_BIG, "message too big")
+        if stream.eof:
+            self._rest = stream.unused_data
+            self._pass_final_block()
+        else:
+            self._rest = stream.unconsumed_tail
+            # Where all that was asked for came, more may be ready, though nothing of the input is left.
+            if not self._rest and made < room and self._position == len(self._payload):
+                self._end()
+        return made + len(piece) - len(self._rest)
 
-    def _pass_final_blocks(self, rest: bytes, inflated: bytes, room: int) -> bytes:
-        """Go on behind a final block: whoever sends one has ended its stream, and starts another."""
-        pieces = [inflated]
-        size = len(inflated)
-        for _ in range(_MOST_FINAL_BLOCKS):
-            stream = self._stream = _decompressobj(-self._window_bits)
-            # Only the tail: the message ended with its final block, without the empty block of section
-            # 7.2.3.4.
-            if not rest or rest == _TAIL or 0 < room <= size:
-                return b"".join(pieces)
-            pieces.append(stream.decompress(rest, room - size if room else 0))
-            size += len(pieces[-1])
-            if not stream.eof:
-                return b"".join(pieces)
-            rest = stream.unused_data
-        raise FrameError(CloseCode.POLICY_VIOLATION, "compressed message in too many pieces")
+    def _next_piece(self) -> bytes | bytearray:
+        """Return what follows of the payload; behind its end the tail, and then nothing."""
+        payload = self._payload
+        size = len(payload)
+        start = self._position
+        if start < 0:
+            start = 0
+        elif start == size:
+            return b""
+        self._position = min(size, start + _PIECE)
+        if self._position < size:
+            return payload[start : start + _PIECE]
+        return (payload[start:] if start else payload) + _TAIL
+
+    def _pass_final_block(self) -> None:
+        """Whoever sends a final block has ended its stream, and starts another."""
+        self._stream = None
+        self._final_blocks += 1
+        # Only the tail: the message ended with its final block, without the empty block of section 7.2.3.4.
+        if self._position == len(self._payload) and (not self._rest or self._rest == _TAIL):
+            self._end()
+        elif self._final_blocks >= _MOST_FINAL_BLOCKS:
+            raise FrameError(CloseCode.POLICY_VIOLATION, "compressed message in too many pieces")
+
+    def _end(self) -> None:
+        pieces = self._pieces
+        self.data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        self._payload = b""
+        self._position = 0
+        self._rest = b""
+        if not self._takeover:
+            self._stream = None
 
 
 class Deflater:

@@ -9,21 +9,21 @@ from pronghorn.wire.ws_masking cimport room, turned, unmask, unmask_into, unmask
 #      └──────────┴──► FAILED, once a FrameError was raised
 #
 # Memory: _buffer holds what is not parsed yet, at most one incomplete frame once next() said NEED_DATA; _room the
-# payload of a large frame instead, once an eighth of that has come; _message the frames before it of the same message,
-# inflated.
+# payload of a large frame instead, once an eighth of that has come; _message the frames before it of the same message.
 
-cdef int _NEED_DATA, _MESSAGE, _GOT_PING, _GOT_PONG, _GOT_CLOSE
+cdef int _NEED_DATA, _MESSAGE, _GOT_PING, _GOT_PONG, _GOT_CLOSE, _GOT_FRAGMENT
 cdef int _CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG
 cdef int _HEADER, _PAYLOAD, _CLOSED, _FAILED
 cdef int _PROTOCOL_ERROR, _NO_STATUS, _INVALID_DATA, _MESSAGE_TOO_BIG
 cdef int _FIN, _RSV, _RSV1, _RSV2_3, _OPCODE, _MASKED, _LENGTH, _LENGTH_16, _LENGTH_64
-cdef Py_ssize_t _DEFLATE_SLACK, _LARGE, _MOST_AHEAD, _SMALL_PART, _STRING_OVERHEAD, _MOST_FOURFOLD
+cdef Py_ssize_t _DEFLATE_SLACK, _LARGE, _MOST_AHEAD, _SMALL_PART, _MOST_DECODED
 
 
 @cython.final
 cdef class FrameParser:
     cdef long long _max_size
-    cdef object _inflater
+    cdef Py_ssize_t _most_decoded
+    cdef bint _deflate
     # bytes fed and not consumed: _buffer[_position:]
     cdef bytearray _buffer
     cdef Py_ssize_t _position
@@ -51,15 +51,18 @@ cdef class FrameParser:
     cdef bint _ready
     # the payload of the last event
     cdef readonly bint is_text
+    cdef readonly bint is_deflated
     cdef readonly str text
     cdef readonly bytes data
+    cdef readonly object payload
     cdef readonly int close_code
     cdef readonly str close_reason
 
     cpdef Py_ssize_t buffered(self)
+    cpdef bint is_under_way(self) except -1
     @cython.locals(end="Py_ssize_t")
     cpdef feed(self, data)
-    @cython.locals(have="Py_ssize_t", event=int)
+    @cython.locals(have="Py_ssize_t")
     cpdef int next(self) except -1
 
     @cython.locals(
@@ -96,12 +99,11 @@ cdef class FrameParser:
     @cython.locals(code=int)
     cdef int _read_control(self, bytes payload) except -1
     cdef int _join(self, bytes payload) except -1
-    @cython.locals(most="long long")
-    cdef bytes _inflate(self, bytes payload)
-    cdef _deliver(self, whole)
+    cdef _deliver(self, whole, bytes last)
     cdef int _end_message(self) except -1
     @cython.locals(used="Py_ssize_t")
     cdef str _validate(self, bytes piece)
+    cdef str _validate_last(self, bytes piece)
     cdef int _stay_ended(self) except -1
     cdef int _fail(self, int code, str reason) except -1
     cdef int _end(self, int state) except -1

@@ -2,15 +2,15 @@
 
 A pull parser: what is not asked for is not parsed, so that whoever reads decides how much is under way. It
 owns framing (section 5), fragmentation (5.4), UTF-8 (8.1), close codes (7.4) and the limit on the size of a
-message; it inflates compressed messages through an ``Inflater`` that is handed to it. It knows nothing of
-sockets, time or ASGI, and answers nothing itself: a PING is an event, and so is a CLOSE.
+message. What would take more memory than its bytes, inflated or decoded, it hands over as it came. It knows
+nothing of sockets, time or ASGI, and answers nothing itself: a PING is an event, and so is a CLOSE.
 """
 
 from __future__ import annotations
 
 from codecs import utf_8_decode
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from pronghorn.wire.ws_masking import room, turned, unmask, unmask_into, unmasked
 from pronghorn.wire.ws_vocabulary import (
@@ -26,18 +26,16 @@ from pronghorn.wire.ws_vocabulary import (
     is_close_code,
 )
 
-if TYPE_CHECKING:
-    from pronghorn.wire.ws_deflate import Inflater
-
 
 class Event(IntEnum):
     """What ``FrameParser.next`` found."""
 
     NEED_DATA = 0
-    MESSAGE = 1  # parser.is_text tells whether parser.text or parser.data holds it
+    MESSAGE = 1  # parser.is_text tells whether parser.text or parser.data holds it, unless parser.payload does
     PING = 2  # parser.data
     PONG = 3  # parser.data
     CLOSE = 4  # parser.close_code, parser.close_reason; nothing follows
+    FRAGMENT = 5  # a frame that does not end its message: nothing to do but to count it
 
 
 class State(IntEnum):
@@ -54,6 +52,7 @@ _MESSAGE = int(Event.MESSAGE)
 _GOT_PING = int(Event.PING)
 _GOT_PONG = int(Event.PONG)
 _GOT_CLOSE = int(Event.CLOSE)
+_GOT_FRAGMENT = int(Event.FRAGMENT)
 
 _CONTINUATION = int(Opcode.CONTINUATION)
 _TEXT = int(Opcode.TEXT)
@@ -84,23 +83,26 @@ _LARGE = 0x10000
 _MOST_AHEAD = 8
 #: Parts of a text that are shorter than this are joined with the ones before, so that they stay few.
 _SMALL_PART = 16384
-#: What a string takes at most beside its characters, and how many bytes of text may take four for each.
-_STRING_OVERHEAD = 80
-_MOST_FOURFOLD = 1 << 20
+#: One character that needs four bytes makes all of a string take four for each: a text that is not ASCII is decoded
+#: for the application only if it takes, so decoded, no more than what a message may have; but 64 KiB always, and
+#: never more than this.
+_MOST_DECODED = 1 << 20
 
 
 class FrameParser:
     """Parses what one client sends after the handshake.
 
-    Of the last event: ``is_text`` with ``text``: str or ``data``: bytes, a message; ``data``, the payload of
-    a PING or PONG; ``close_code``: int, 1005 where the client gave none, and ``close_reason``: str, of a
-    CLOSE.
+    Of the last event: ``is_text`` with ``text``: str or ``data``: bytes, a message; ``payload``: bytes or
+    bytearray of a message that is still to be inflated (``is_deflated``), or is text that is valid and still
+    to be decoded, and else None; ``data``, the payload of a PING or PONG; ``close_code``: int, 1005 where the
+    client gave none, and ``close_reason``: str, of a CLOSE.
     """
 
-    def __init__(self, max_size: int = 0, inflater: Inflater | None = None) -> None:
-        """``max_size``: bytes of a message, inflated, that is still taken; 0 for no limit."""
+    def __init__(self, max_size: int = 0, deflate: bool = False) -> None:
+        """``max_size``: bytes of a message that is still taken; 0 for no limit. ``deflate``: it may be compressed."""
         self._max_size = max_size
-        self._inflater = inflater
+        self._most_decoded = min(_MOST_DECODED, max(max_size >> 2, _LARGE)) if max_size else _MOST_DECODED
+        self._deflate = deflate
         self._buffer = bytearray()
         self._position = 0
         self._state = _HEADER
@@ -121,8 +123,10 @@ class FrameParser:
         self._carry = b""
         self._ready = False
         self.is_text = False
+        self.is_deflated = False
         self.text = ""
         self.data = b""
+        self.payload: bytes | bytearray | None = None
         self.close_code = 0
         self.close_reason = ""
 
@@ -137,6 +141,10 @@ class FrameParser:
         After NEED_DATA they all belong to an incomplete message, which only more data can complete.
         """
         return len(self._buffer) - self._position + self._filled + len(self._message)
+
+    def is_under_way(self) -> bool:
+        """Whether a message or a frame has begun and is not complete, though perhaps nothing of it is held."""
+        return self._kind != 0 or self._state == _PAYLOAD or len(self._buffer) > self._position
 
     def feed(self, data: bytes) -> None:
         """Append what the client sent. After a CLOSE or an error it is dropped."""
@@ -161,6 +169,7 @@ class FrameParser:
             return _MESSAGE
         self.text = ""
         self.data = b""
+        self.payload = None
         if self._state >= _CLOSED:
             return self._stay_ended()
         while self._state == _PAYLOAD or self._read_header():
@@ -168,9 +177,7 @@ class FrameParser:
             if have < self._length:
                 self._look_ahead(have)
                 return _NEED_DATA
-            event = self._end_frame()
-            if event != _NEED_DATA:
-                return event
+            return self._end_frame()
         return _NEED_DATA
 
     def _take_whole(self, data: bytes) -> bool:
@@ -200,6 +207,7 @@ class FrameParser:
             return False
         key = buf[start - 4] << 24 | buf[start - 3] << 16 | buf[start - 2] << 8 | buf[start - 1]
         payload = unmasked(data, start, size, key)
+        self.payload = None
         self.is_text = first == _FIN | _TEXT
         if self.is_text:
             try:
@@ -236,7 +244,9 @@ class FrameParser:
         """Have the payload of the frame in hand, of which ``came`` is unmasked, in room of its own, not the buffer."""
         self._room = room(self._length)
         self._filled = len(came)
-        self._keeps = self._opcode == _TEXT and self._fin and not self._compressed
+        self._keeps = (
+            self._opcode == _TEXT and self._fin and not self._compressed and self._length <= self._most_decoded
+        )
         is_ascii = unmask_into(self._room, 0, came, 0, len(came), 0)
         self._plain = is_ascii or not self._keeps
         if self._keeps:
@@ -317,7 +327,7 @@ class FrameParser:
         if opcode != _CONTINUATION and self._kind:
             self._fail(_PROTOCOL_ERROR, "new message before the end of the last")
         # RFC 7692 section 6: RSV1 marks a compressed message, on its first frame only.
-        if first & _RSV2_3 or (first & _RSV1 and (opcode == _CONTINUATION or self._inflater is None)):
+        if first & _RSV2_3 or (first & _RSV1 and (opcode == _CONTINUATION or not self._deflate)):
             self._fail(_PROTOCOL_ERROR, "reserved bit set")
 
     def _check_size(self, length: int, first: int) -> None:
@@ -325,7 +335,7 @@ class FrameParser:
             return
         most = self._max_size - len(self._message)
         if self._compressed or first & _RSV1:
-            # The inflater counts the message; this bounds what is kept for it.
+            # Who inflates it counts the message; this bounds what is kept for that.
             most = self._max_size + (self._max_size >> 3) + _DEFLATE_SLACK - self._deflated_size
         if length > most:
             self._fail(_MESSAGE_TOO_BIG, "message too big")
@@ -372,17 +382,11 @@ class FrameParser:
         self._plain = True
 
     def _keep(self, text: str) -> None:
-        """Add to what is kept of the text in the room, small parts as a binary counter adds its ones.
-
-        A character beyond U+FFFF makes each of its part take four bytes: if long, such a text is decoded again instead.
-        """
+        """Add to what is kept of the text in the room, small parts as a binary counter adds its ones."""
         texts = self._texts
         while texts and len(text) < _SMALL_PART and len(texts[-1]) < 2 * len(text):
             text = texts.pop() + text
-        if self._seen > _MOST_FOURFOLD and text.__sizeof__() > 3 * len(text) + _STRING_OVERHEAD:
-            self._keeps = False
-            texts.clear()
-        elif text:
+        if text:
             texts.append(text)
 
     def _end_frame(self) -> int:
@@ -396,7 +400,7 @@ class FrameParser:
         buf = self._buffer
         if self._opcode >= _CLOSE:
             return self._read_control(b"" + buf[start:end])
-        if not self._fin or self._compressed or self._opcode == _CONTINUATION:
+        if not self._fin or self._compressed or self._opcode == _CONTINUATION or self._length > self._most_decoded:
             return self._join(buf[start:end])
         if self._kind == _TEXT:
             try:
@@ -414,14 +418,13 @@ class FrameParser:
         self._filled = 0
         if not self._fin or self._compressed or self._opcode == _CONTINUATION:
             return self._join(payload)
+        buf = payload
         if self._texts:
-            buf = payload
-            self._deliver(self._carry + buf[self._seen : self._length])
-            self._texts.append(self.text)
+            self._texts.append(self._validate_last(buf[self._seen : self._length]))
             self.text = "".join(self._texts)
             self._texts.clear()
         else:
-            self._deliver(payload)
+            self._deliver(payload, payload)
         return self._end_message()
 
     def _read_control(self, payload: bytes) -> int:
@@ -448,38 +451,35 @@ class FrameParser:
         """Add a frame to a message that is fragmented or compressed."""
         if self._compressed:
             self._deflated_size += len(payload)
-            payload = self._inflate(payload)
-            self._seen = 0
         if self._fin and not self._message:
-            self._deliver(payload)
+            self._deliver(payload, payload)
             return self._end_message()
         self._message += payload
         if self._fin:
-            self._deliver(self._message)
+            self._deliver(self._message, payload)
             return self._end_message()
-        if self._kind == _TEXT:
+        if self._kind == _TEXT and not self._compressed:
             self._validate(payload[self._seen :])
-        return _NEED_DATA
+        return _GOT_FRAGMENT
 
-    def _inflate(self, payload: bytes | bytearray) -> bytes:
-        assert self._inflater is not None  # RSV1 is refused without it
-        most = self._max_size - len(self._message) if self._max_size else -1
-        try:
-            return self._inflater.inflate(payload, self._fin, most)
-        except FrameError as error:
-            self._fail(error.code, error.reason)
-
-    def _deliver(self, whole: bytes | bytearray) -> None:
-        if self._kind != _TEXT:
+    def _deliver(self, whole: bytes | bytearray, last: bytes | bytearray) -> None:
+        """Hand over a message. ``last``: the payload of its last frame; what is before that was validated."""
+        if self._compressed:
+            self.payload = whole
+        elif self._kind != _TEXT:
             self.data = bytes(whole)
-            return
-        try:
-            self.text = whole.decode("utf-8")
-        except UnicodeDecodeError:
-            self._fail(_INVALID_DATA, "text not valid UTF-8")
+        elif len(whole) <= self._most_decoded or whole.isascii():
+            try:
+                self.text = whole.decode("utf-8")
+            except UnicodeDecodeError:
+                self._fail(_INVALID_DATA, "text not valid UTF-8")
+        else:
+            self._validate_last(last[self._seen :])
+            self.payload = whole
 
     def _end_message(self) -> int:
         self.is_text = self._kind == _TEXT
+        self.is_deflated = self._compressed
         self._kind = 0
         self._compressed = False
         self._deflated_size = 0
@@ -502,6 +502,13 @@ class FrameParser:
             self._fail(_INVALID_DATA, "text not valid UTF-8")
         return text
 
+    def _validate_last(self, piece: bytes | bytearray) -> str:
+        """As ``_validate``, of the end of a text."""
+        text = self._validate(piece)
+        if self._carry:
+            self._fail(_INVALID_DATA, "text not valid UTF-8")
+        return text
+
     def _stay_ended(self) -> int:
         if self._state == _FAILED:
             raise FrameError(self.close_code, self.close_reason)
@@ -521,4 +528,4 @@ class FrameParser:
         self._filled = 0
         self._texts = []
         self._message = bytearray()
-        self._inflater = None
+        self._kind = 0
