@@ -107,7 +107,9 @@ async def test_after_an_application_that_blocked_no_end_waits_for_another() -> N
         return happened
 
     assert await take(0, 0) == ["a", "b", "a", "b"]
-    assert await take(0, 2 * BLOCKED, 0) == ["a", "b", "a", "b", "c", "c"]
+    assert await take(0, 2 * BLOCKED, 0) == ["a", "b", "a", "b"], "who is left takes a turn of the loop to itself"
+    await asyncio.sleep(0)
+    assert happened == ["a", "b", "a", "b", "c", "c"]
     assert await take(0, 0, 0) == ["a", "a", "b", "b", "c", "c"]
     assert await take(0) == ["a", "a"]
     now[0] += WARY - 1

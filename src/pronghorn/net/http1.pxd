@@ -20,6 +20,8 @@ cdef int _HEAD, _BODY, _DONE, _TUNNEL, _NOTHING
 cdef str GET
 cdef int _EVENT_NEED_DATA, _EVENT_HEAD, _EVENT_DATA
 cdef Py_ssize_t _MOST_PIPELINED, _MOST_GATHERED, _MOST_DISCARDED
+cdef int _MOST_PARTS, _BUDGET, _REQUEST_COST
+cdef double _MOST_SECONDS
 
 
 @cython.final
@@ -35,6 +37,9 @@ cdef class Http1(CycleOwner):
     cdef bint _pump_scheduled
     cdef bint _stalled
     cdef bint _peer_ended
+    # what is left of this turn, and since when it is measured
+    cdef int _budget
+    cdef double _since
     # writing: bytes in ``out``
     cdef Py_ssize_t _gathered
     # the end
@@ -42,11 +47,13 @@ cdef class Http1(CycleOwner):
     # a deadline that outlives a read
     cdef double _head_deadline
 
+    @cython.locals(cycle=Cycle, wait=bint)
+    cdef _read_or_wait(self)
     cdef _pump(self, bint hold)
-    @cython.locals(cycle=Cycle)
+    @cython.locals(cycle=Cycle, event=int)
     cdef bint _advance(self) except -1
     @cython.locals(exchange=Exchange)
-    cdef _watch_peer(self)
+    cdef _tell_of_end(self)
     @cython.locals(context=Context, cycle=Cycle, exchange=Exchange, plain=HttpExchange)
     cdef _begin(self, Request request)
     @cython.locals(cycle=Cycle)
@@ -55,20 +62,25 @@ cdef class Http1(CycleOwner):
     cdef Exchange _end_cycle(self)
     @cython.locals(cycle=Cycle)
     cdef Exchange _exchange(self)
+    @cython.locals(event=int, least=int)
     cdef _take_early(self, Cycle cycle)
     @cython.locals(exchange=Exchange)
     cdef _take_end(self)
-    @cython.locals(cycle=Cycle, exchange=Exchange, size="Py_ssize_t")
-    cdef _take_data(self, bytes data)
+    @cython.locals(data=bytes, cycle=Cycle, exchange=Exchange, size="Py_ssize_t")
+    cdef _take_data(self)
     @cython.locals(cycle=Cycle, exchange=Exchange)
     cdef _pass_on(self, bytes data)
     @cython.locals(exchange=Exchange)
     cdef _end_of_input(self)
     cdef _schedule_pump(self)
+    cdef _ask_for_turn(self)
+    @cython.locals(now=double)
+    cdef bint _has_had_its_turn(self) except -1
     cdef _response_ended(self)
     @cython.locals(cycle=Cycle)
     cdef _judge_rest(self)
     cdef bint _is_much_left(self, Cycle cycle, Request request) except -1
+    @cython.locals(cycle=Cycle)
     cdef _turn_over(self)
     @cython.locals(exchange=Exchange)
     cdef _hang_up(self)

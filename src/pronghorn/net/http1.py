@@ -45,6 +45,13 @@ _EVENT_DATA = int(http1_parser.Event.DATA)
 
 #: Bytes of pipelined requests that wait while another is answered; reading pauses beyond.
 _MOST_PIPELINED = 65536
+#: What one connection may have handled in one turn of the loop: requests, or parts of content for each; and seconds, as
+#: of the end of the first request, whoever takes them.
+MOST_REQUESTS = 16
+MOST_PARTS = 512
+MOST_SECONDS = 0.002
+_MOST_PARTS, _BUDGET, _MOST_SECONDS = MOST_PARTS, MOST_PARTS, MOST_SECONDS
+_REQUEST_COST = MOST_PARTS // MOST_REQUESTS
 #: Bytes of responses gathered into one write while several requests of one read are answered.
 _MOST_GATHERED = 65536
 #: Content that nobody wants is read to its end when it is at most this long; beyond, the connection is closed.
@@ -57,6 +64,7 @@ class Http1(CycleOwner):
     """The HTTP/1 protocol of ``connection``."""
 
     __slots__ = (
+        "_budget",
         "_context",
         "_cycle",
         "_gathered",
@@ -67,6 +75,7 @@ class Http1(CycleOwner):
         "_pump_scheduled",
         "_pumping",
         "_reading",
+        "_since",
         "_stalled",
     )
 
@@ -83,6 +92,8 @@ class Http1(CycleOwner):
         self._pumping = False
         self._pump_scheduled = False
         self._stalled = False
+        self._budget = 0
+        self._since = 0.0
         self._peer_ended = False
         self._lost = False
         self._head_deadline = connection.within(context.header_timeout)
@@ -99,18 +110,45 @@ class Http1(CycleOwner):
             self._pass_on(data)
             return
         much = self._parser.feed(data) > _MOST_PIPELINED
-        if self._reading == _HEAD and self._context.eager and not much:
+        if self._reading == _DONE or self._pump_scheduled or self._stalled:
+            if much:
+                self._read_or_wait()
+        elif self._reading == _HEAD and self._context.eager:
             self._schedule_pump()
-        elif self._reading != _DONE and not self._stalled:
+            if much:
+                self._read_or_wait()
+        else:
             self._pump(False)
-        elif much:
+
+    def _read_or_wait(self) -> None:
+        """Read, unless what was read has to wait. No other place decides it.
+
+        Idle means reading: of who is not read from, neither a request nor the end would be noticed.
+        """
+        reading = self._reading
+        if reading == _NOTHING or self._peer_ended:
+            return  # lingering reads by itself; and who reads on after the end, reads the end again
+        if reading == _TUNNEL:
+            cycle = self._cycle
+            wait = cycle is not None and cycle.unconsumed > self._context.high_water
+        elif self._stalled:
+            wait = True
+        elif reading == _DONE or self._pump_scheduled or not self.connection.writable:
+            wait = self._parser.buffered() > _MOST_PIPELINED
+        else:
+            wait = False
+        if wait:
             self.connection.pause_reading()
+        else:
+            self.connection.resume_reading()
 
     def _pump(self, hold: bool) -> None:
-        """Parse and answer until bytes, application or peer have to be waited for. ``hold``: do not yet write."""
+        """Parse and answer until bytes, application, peer or turn are waited for. ``hold``: do not yet write."""
         if self._pumping or self._lost:
             return
         self._pumping = True
+        self._budget = _BUDGET
+        self._since = 0.0
         try:
             while self._advance():
                 pass
@@ -120,46 +158,52 @@ class Http1(CycleOwner):
             self._pumping = False
             if self.out and not hold:
                 self.flush()
+        self._read_or_wait()
         self.set_deadline()
 
     def _advance(self) -> bool:
         """Take one event from the parser; False when there is none to take now."""
-        if self._reading >= _DONE:
-            self._watch_peer()
+        if self._reading == _HEAD:
+            if not self._parser.buffered():
+                event = _EVENT_NEED_DATA
+            elif not self.connection.writable or self._has_had_its_turn():
+                return False
+            else:
+                event = self._parser.next()
+        elif self._reading == _BODY:
+            cycle = self._cycle
+            if cycle is not None and cycle.unconsumed > self._context.high_water:
+                self._stalled = True
+                return False
+            if self._budget <= 0:
+                self._ask_for_turn()
+                return False
+            event = self._parser.next()
+        else:
+            self._tell_of_end()
             return False
-        if not self.connection.writable and self._reading == _HEAD:
-            self.connection.pause_reading()
-            return False
-        cycle = self._cycle
-        if cycle is not None and cycle.unconsumed > self._context.high_water:
-            self._stalled = True
-            self.connection.pause_reading()
-            return False
-        event = _EVENT_NEED_DATA if self._reading == _HEAD and not self._parser.buffered() else self._parser.next()
         if event == _EVENT_NEED_DATA:
             if self._peer_ended:
                 self._end_of_input()
-            else:
-                self.connection.resume_reading()
             return False
         if event == _EVENT_HEAD:
+            self._budget -= _REQUEST_COST
             self._begin(self._parser.request)
         elif event == _EVENT_DATA:
-            self._take_data(self._parser.data)
+            self._budget -= 1
+            self._take_data()
         else:
             self._take_end()
         if self._reading == _DONE and self.writer.complete:
             self._turn_over()
         return True
 
-    def _watch_peer(self) -> None:
-        """An answer is under way: its application hears of it when the peer leaves, or has left before."""
+    def _tell_of_end(self) -> None:
+        """An answer is under way: where the peer had ended its side before, the application has to hear of it."""
         if self._peer_ended:
             exchange = self._exchange()
             if exchange is not None:
                 exchange.on_disconnect(False)
-        elif self._reading == _DONE and self._parser.buffered() <= _MOST_PIPELINED:
-            self.connection.resume_reading()
 
     def _begin(self, request: Request) -> None:
         """Open an exchange for ``request`` and run the application."""
@@ -211,12 +255,14 @@ class Http1(CycleOwner):
 
     def _take_early(self, cycle: Cycle) -> None:
         """Take the content that came with the head, so that an application that asks for it need not wait."""
-        while self._reading == _BODY and cycle.unconsumed <= self._context.high_water:
+        least = self._budget - _MOST_PARTS
+        while self._reading == _BODY and cycle.unconsumed <= self._context.high_water and self._budget > least:
             event = self._parser.next()
             if event == _EVENT_NEED_DATA:
                 return
             if event == _EVENT_DATA:
-                self._take_data(self._parser.data)
+                self._budget -= 1
+                self._take_data()
             else:
                 self._take_end()
 
@@ -226,7 +272,9 @@ class Http1(CycleOwner):
         if exchange is not None:
             exchange.on_end(self._parser.trailers)
 
-    def _take_data(self, data: bytes) -> None:
+    def _take_data(self) -> None:
+        data = self._parser.data
+        self._parser.data = b""  # to keep nothing of a read until the next one
         cycle = self._cycle
         if cycle is None:
             return
@@ -244,7 +292,7 @@ class Http1(CycleOwner):
 
     def enter_tunnel(self) -> None:
         self._reading = _TUNNEL
-        self.connection.resume_reading()  # pipelined requests, or a peer that did not read, may have paused it
+        self._read_or_wait()
         if self._parser.buffered():
             self._context.loop.call_soon(self._pass_on_rest, context=self._context.contextvars)
 
@@ -272,8 +320,7 @@ class Http1(CycleOwner):
             if self.out:
                 self.flush()
         # Only now: what the exchange has taken at once need not stop the next read, at two system calls each time.
-        if self._reading == _TUNNEL and cycle.unconsumed > self._context.high_water:
-            self.connection.pause_reading()
+        self._read_or_wait()
 
     def end_tunnel(self) -> None:
         self._reading = _DONE
@@ -304,10 +351,9 @@ class Http1(CycleOwner):
         exchange = self._exchange()
         if exchange is not None and self._reading in (_DONE, _TUNNEL):
             exchange.on_disconnect(False)
-        elif not self._stalled:
-            self._pump(False)
-        # Requests that were read before wait while the peer does not read the answers to others.
-        return self._cycle is not None or bool(self.out) or self._parser.buffered() > 0
+        elif not self._stalled and (not self._pump_scheduled or self.connection.is_tls()):
+            self._pump(False)  # under TLS at once, for it ends in both directions
+        return self._reading != _NOTHING
 
     def exchanges(self) -> tuple[Exchange, ...]:
         exchange = self._exchange()
@@ -319,7 +365,7 @@ class Http1(CycleOwner):
         if cycle is None or cycle.unconsumed > self._context.high_water:
             return
         if self._reading == _TUNNEL:
-            self.connection.resume_reading()
+            self._read_or_wait()
         elif self._stalled:
             self._stalled = False
             self._schedule_pump()
@@ -327,8 +373,25 @@ class Http1(CycleOwner):
     def _schedule_pump(self) -> None:
         """Go on from the loop: not within the application's call, and not in its context."""
         if not self._pumping and not self._pump_scheduled:
-            self._pump_scheduled = True
-            self.connection.turn.add(self.connection)
+            self._ask_for_turn()
+
+    def _ask_for_turn(self) -> None:
+        self._pump_scheduled = True
+        self.connection.turn.add(self.connection)
+
+    def _has_had_its_turn(self) -> bool:
+        """Whether the next request has to wait for the next turn of the loop, because others have to have theirs."""
+        if self._budget > 0:
+            if self._budget == _BUDGET:
+                return False
+            # One was answered. From the second on it is looked at how long they take.
+            now = self.connection.turn.now()
+            if self._since == 0.0:
+                self._since = now
+            if now - self._since < _MOST_SECONDS:
+                return False
+        self._ask_for_turn()
+        return True
 
     def take_turn(self) -> None:
         self._pump_scheduled = False
@@ -356,8 +419,8 @@ class Http1(CycleOwner):
             if self._parser.buffered() or self._peer_ended:
                 self._schedule_pump()
             else:
-                self.connection.resume_reading()
                 self.set_deadline()
+            self._read_or_wait()
 
     def _judge_rest(self) -> None:
         """The response is complete and the request is not: read what is left if it is little, else hang up."""
@@ -385,7 +448,10 @@ class Http1(CycleOwner):
 
     def _turn_over(self) -> None:
         """Request and response are complete: on to the next request, or close."""
-        self._end_cycle()
+        cycle = self._cycle
+        if cycle is not None:
+            self._cycle = None
+            cycle.end()
         if self.writer.keep_alive:
             self._reading = _HEAD
         else:
@@ -434,6 +500,7 @@ class Http1(CycleOwner):
         self.set_deadline()
         if self._reading == _HEAD:
             self._schedule_pump()
+        self._read_or_wait()
 
     # -- time -------------------------------------------------------------------------------------------------------
 

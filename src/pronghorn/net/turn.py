@@ -13,11 +13,14 @@ from pronghorn.asgi.context import Context
 
 #: Seconds that an answer waits for those of others, and no longer than the one application that then runs.
 MOST_HELD = 0.0005
+#: Seconds that the turns of all connections may take together, before the loop's own callbacks have theirs.
+MOST_TOGETHER = 0.01
 #: An application that keeps the loop from everything else for that many seconds is likely to do so again: for a time,
 #: then, no answer waits for another's application. Less may well be another process on the same core.
 BLOCKED = 0.1
 WARY = 10.0
-_MOST_HELD, _BLOCKED, _WARY = MOST_HELD, BLOCKED, WARY  # compiled, C doubles, which nobody could import
+# Compiled, C doubles, which nobody could import.
+_MOST_HELD, _MOST_TOGETHER, _BLOCKED, _WARY = MOST_HELD, MOST_TOGETHER, BLOCKED, WARY
 
 
 class TurnTaker:
@@ -55,13 +58,17 @@ class Turn:
             self._context.loop.call_soon(self.run, context=self._context.contextvars)
         self._waiting.append(taker)
 
+    def now(self) -> float:
+        """Seconds of ``clock``."""
+        return self._clock()
+
     def run(self) -> None:
-        """Take all the turns that were asked for."""
+        """Take the turns that were asked for, all of them where that does not take long."""
         waiting = self._waiting
         self._waiting = []
         size = len(waiting)
         taken = ended = 0
-        before = since = self._clock() if size > 1 else 0.0
+        begun = before = since = self._clock() if size > 1 else 0.0
         try:
             for taker in waiting:
                 taken += 1
@@ -78,10 +85,19 @@ class Turn:
                         ended = taken
                         since = now
                     before = now
+                    if now - begun > _MOST_TOGETHER:
+                        break
         finally:
             self._end(waiting[ended:taken])
-            for taker in waiting[taken:]:  # some, where the process is told to exit
-                self.add(taker)
+            if taken < size:
+                self._put_off(waiting[taken:])
+
+    def _put_off(self, takers: list[TurnTaker]) -> None:
+        """To the next turn, and there before those who have had theirs and asked again."""
+        again = self._waiting
+        if not again:
+            self._context.loop.call_soon(self.run, context=self._context.contextvars)
+        self._waiting = takers + again
 
     def _end(self, takers: list[TurnTaker]) -> None:
         for taker in takers:

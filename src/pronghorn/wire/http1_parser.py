@@ -133,8 +133,8 @@ class Http1Parser:
         return self._state == _REQUEST_LINE and self._buffer.size() == 0
 
     def buffered(self) -> int:
-        """Return the number of bytes fed and not consumed yet."""
-        return self._buffer.size()
+        """Return the number of bytes fed and not consumed yet; where there are none, none is kept."""
+        return 0 if self._buffer.release() else self._buffer.size()
 
     def so_far(self) -> Request:
         """Return the request in hand as far as it was read, for the log: one that failed, or is not complete."""

@@ -9,6 +9,8 @@ cdef class ReadBuffer:
     # what is parsed: data[position:]
     cdef readonly bytes data
     cdef Py_ssize_t position
+    # bytes of data and of what came behind it
+    cdef Py_ssize_t _fed
     # what came behind it; _filler: what may come and decide nothing, empty once something else came
     cdef bytearray _more
     cdef bint waiting

@@ -16,19 +16,20 @@ class ReadBuffer:
     ``waiting``: the parser has seen all of ``data`` and found nothing complete in it.
     """
 
-    __slots__ = ("_filler", "_more", "_most", "data", "position", "waiting")
+    __slots__ = ("_fed", "_filler", "_more", "_most", "data", "position", "waiting")
 
     def __init__(self) -> None:
         self.data = _NOTHING
         self.position = 0
         self.waiting = False
         self._more = bytearray()
+        self._fed = 0
         self._filler = _NOTHING
         self._most = 0
 
     def size(self) -> int:
         """Return the number of bytes fed and not consumed."""
-        return len(self.data) - self.position + len(self._more)
+        return self._fed - self.position
 
     def beginning(self) -> bytes:
         """Return the first bytes that were fed and not consumed, enough to show what they are."""
@@ -37,22 +38,26 @@ class ReadBuffer:
 
     def feed(self, data: bytes) -> int:
         """Append ``data``; return the number of bytes fed and not consumed."""
-        if self.position == len(self.data) and not self._more:
+        if self.position == self._fed:
             self.data = data
             self.position = 0
-            return len(data)
+            self._fed = len(data)
+            return self._fed
         self._more += data
-        size = self.size()
+        self._fed += len(data)
+        size = self._fed - self.position
         if self._filler and (size > self._most or data.translate(None, self._filler)):
             self._filler = _NOTHING
         return size
 
     def release(self) -> bool:
         """Whether all that was fed is consumed; then none of it is kept."""
-        if self.position < len(self.data) or self._more:
+        if self.position < self._fed:
             return False
-        self.data = _NOTHING
-        self.position = 0
+        if self._fed:
+            self.data = _NOTHING
+            self.position = 0
+            self._fed = 0
         return True
 
     def wait(self, filler: bytes, most: int) -> int:
@@ -72,12 +77,11 @@ class ReadBuffer:
     def take_more(self) -> bool:
         """Put what waits behind ``data`` there; False when there is nothing. What is consumed is not kept."""
         if not self._more:
-            if self.position == len(self.data):
-                self.data = _NOTHING
-                self.position = 0
+            self.release()
             return False
         self.data = b"".join((self.data[self.position :], self._more))
         self.position = 0
+        self._fed = len(self.data)
         self.waiting = False
         self._filler = _NOTHING
         self._more = bytearray()
@@ -94,6 +98,7 @@ class ReadBuffer:
         """Forget all that was fed."""
         self.data = _NOTHING
         self.position = 0
+        self._fed = 0
         self.waiting = False
         self._filler = _NOTHING
         if self._more:

@@ -101,10 +101,7 @@ async def test_a_flood(name: str) -> None:
     await until(lambda: not wire.reaper.connections and not wire.context.tasks, "the end")
 
 
-_kept = pytest.mark.xfail(strict=True, reason="an idle connection keeps its last read")
-
-
-@pytest.mark.parametrize("size", [100, pytest.param(30_000, marks=_kept), pytest.param(250_000, marks=_kept)])
+@pytest.mark.parametrize("size", [100, 30_000, 250_000])
 @in_loop
 async def test_an_idle_connection_holds_nothing_of_what_it_read(eager: bool, size: int) -> None:
     app = Application()
