@@ -58,6 +58,7 @@ def test_a_handshake_cannot_be_changed():
         ("upgrade", b"WebSocket"),
         ("upgrade", b"h2c, websocket"),
         ("connection", b"keep-alive, Upgrade"),
+        ("upgrade", b"h2c , WebSocket,foo/2.3"),
         ("connection", b"upgrade,keep-alive"),
         ("connection", b",, \tUPGRADE ,"),
         ("sec_websocket_version", b" 13 "),

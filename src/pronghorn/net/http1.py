@@ -16,7 +16,7 @@ from pronghorn.asgi.websocket import WebSocketExchange
 from pronghorn.net.connection import Connection
 from pronghorn.net.http1_cycle import Cycle, CycleOwner
 from pronghorn.net.refusal import content_too_slow, head_too_slow, log_refusal, too_large
-from pronghorn.wire import http1_parser
+from pronghorn.wire import http1_parser, ws_handshake
 from pronghorn.wire.errors import ProtocolError
 from pronghorn.wire.http1_parser import Http1Parser
 from pronghorn.wire.http1_writer import Http1Writer
@@ -216,7 +216,7 @@ class Http1(CycleOwner):
         if context.request_timeout > 0:
             cycle.deadline = self.connection.within(context.request_timeout)
         exchange: Exchange
-        if request.upgrade and request.upgrade == b"websocket" and context.websockets.enabled:
+        if request.upgrade and context.websockets.enabled and ws_handshake.is_listed(request.upgrade):
             exchange = WebSocketExchange(context, cycle, request, self.connection.endpoint)
         else:
             plain = HttpExchange.__new__(HttpExchange)

@@ -19,6 +19,8 @@ from pronghorn.wire.errors import ProtocolError
 Headers = Iterable[tuple[bytes, bytes]]
 
 VERSION = b"13"
+#: How Upgrade names the protocol (RFC 6455 section 4.2.1): without the version that RFC 9110 lets a name have.
+_NAME = b"websocket"
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _KEY_SIZE = 16
 
@@ -93,6 +95,14 @@ class Handshake:
     extensions: tuple[Extension, ...]
 
 
+def is_listed(upgrade: bytes) -> bool:
+    """Whether a client lists WebSocket among the protocols that it would go on with (RFC 9110 section 7.8).
+
+    ``upgrade``: the values of all its Upgrade fields, joined by commas, in lower case.
+    """
+    return upgrade == _NAME or any(item.strip(_OWS) == _NAME for item in upgrade.split(b","))
+
+
 def read(method: str, http_version: str, headers: Headers) -> Handshake:
     """Return the handshake that a request is.
 
@@ -119,7 +129,7 @@ def _read_upgrade(method: str, http_version: str, fields: dict[bytes, list[bytes
         raise ProtocolError(400, "WebSocket handshake must be a GET")
     if http_version != "1.1":
         raise ProtocolError(400, "WebSocket handshake needs HTTP/1.1")
-    if not _lists(fields, b"upgrade", b"websocket"):
+    if not _lists(fields, b"upgrade", _NAME):
         raise ProtocolError(400, "WebSocket handshake without Upgrade: websocket")
     if not _lists(fields, b"connection", b"upgrade"):
         raise ProtocolError(400, "WebSocket handshake without Connection: Upgrade")
