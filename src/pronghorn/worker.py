@@ -31,6 +31,7 @@ from pronghorn.hooks import RequestHooks
 from pronghorn.leftovers import end_tasks, leave_threads
 from pronghorn.lifespan import LifespanFailed
 from pronghorn.notices import notices
+from pronghorn.patches import patched_threads, unpatchable_loop
 from pronghorn.scoreboard import Scoreboard, identity_of
 from pronghorn.server import Server
 from pronghorn.settings import Options, SettingError, Settings
@@ -114,12 +115,15 @@ class AsyncWorker(Worker):
             self.log.error("%s", error)
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
         self._settings = settings
-        self.loop = _make_loop(settings.loop, self.log)
+        self._open_loop()
+        self._booting = beating
+        super().init_process()
+
+    def _open_loop(self) -> None:
+        self.loop = _make_loop(self._settings.loop, self.log)
         self._executor = ThreadPoolExecutor(thread_name_prefix="asyncio")
         self.loop.set_default_executor(self._executor)
         asyncio.set_event_loop(self.loop)
-        self._booting = beating
-        super().init_process()
 
     def load_wsgi(self) -> None:
         """Load the application and, still within the boot, all that may fail without it."""
@@ -133,6 +137,20 @@ class AsyncWorker(Worker):
             if self.reloader is not None:
                 for filename in _files_of(error):
                     self.reloader.add_extra_file(filename)
+        except ValueError as error:
+            self._refuse_to_boot(unpatchable_loop(error))
+            raise
+        except (SystemExit, KeyboardInterrupt) as error:
+            if self.alive:  # else Gunicorn's own, for the worker was told to end
+                # Gunicorn would start another worker at once, and so on for ever.
+                self.log.exception("The application ended the worker while it was imported: %r", error)
+                sys.exit(Arbiter.WORKER_BOOT_ERROR)
+            raise
+        self._refuse_to_boot(patched_threads())
+        if self.loop.is_closed():  # by the application, which took it for its own
+            self._open_loop()
+        else:
+            asyncio.set_event_loop(self.loop)  # ``asyncio.run`` leaves none behind
         try:
             self.wsgi = servable(self.wsgi, str(getattr(self.app, "app_uri", None) or "The application"))
         except NoAsgiApplication as error:
@@ -143,6 +161,12 @@ class AsyncWorker(Worker):
         except Exception as error:
             files = f"certfile={self.cfg.certfile!r}, keyfile={self.cfg.keyfile!r}"
             self.log.error("TLS is not usable (%s): %s", files, error)
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
+
+    def _refuse_to_boot(self, reason: str) -> None:
+        """End with the code that stops the server, unless ``reason`` is empty."""
+        if reason:
+            self.log.error("%s", reason)
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
     # -- run --------------------------------------------------------------------------------------------------------
@@ -161,7 +185,13 @@ class AsyncWorker(Worker):
             self.log.exception("Worker could not begin to serve: %s", error or type(error).__name__)
             self._exit_code = Arbiter.WORKER_BOOT_ERROR
         finally:
-            self._end()
+            try:
+                self._end()
+            except Exception:
+                if not self._exit_code:
+                    raise
+                # The code must stay what it is: for any other Gunicorn would start another worker.
+                self.log.exception("Worker could not end in order")
         if self._exit_code:
             sys.exit(self._exit_code)
 
