@@ -60,14 +60,16 @@ async def content(receive: Receive) -> bytes:
 
 
 class Application:
-    """Serves ``/<behaviour>/<number>``; ``calls``: the paths it was called for, in order."""
+    """Serves ``/<behaviour>/<number>``; ``calls``: the paths it was called for, in order, ``clients``: by whom."""
 
     def __init__(self) -> None:
         self.gates = Gates()
         self.calls: list[str] = []
+        self.clients: set[tuple[str, int] | None] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.calls.append(scope["path"])
+        self.clients.add(scope["client"])
         behave: Behave = getattr(self, scope["path"].split("/")[1])
         await behave(scope["raw_path"], receive, send)
 
@@ -131,6 +133,9 @@ class Application:
         try:
             await self.gates.wait()
             await reply(send, path + whole)
+        except asyncio.CancelledError:
+            listener.cancel()
+            raise
         finally:
             await asyncio.wait([listener])
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from pronghorn.asgi.context import Context
 from pronghorn.net.connection import Connection
+from pronghorn.net.ends import ends_of
 from pronghorn.net.http1 import Http1
 from pronghorn.net.reaper import Reaper
 from pronghorn.net.turn import Turn
@@ -35,8 +36,12 @@ _MOMENT = 0.001
 
 
 class Peer:
-    """``received``: what the client has read. ``ended``: it has read the end, and ``was_reset``: by a reset."""
+    """``received``: what the client has read. ``ended``: it has read the end, and ``was_reset``: by a reset.
 
+    ``client``: its address, None where it has none.
+    """
+
+    client: tuple[str, int] | None
     context: Context
     reaper: Reaper
     turn: Turn
@@ -127,6 +132,7 @@ class FakePeer(Peer):
         self.context, self.reaper, self.turn = self.wire.context, self.wire.reaper, self.wire.turn
         self.connection = self.wire.connection
         self.received = self.transport.received
+        self.client = self.wire.connection.ends.client
 
     def send(self, data: bytes) -> None:
         self.transport.arrive(data)
@@ -156,11 +162,15 @@ class FakePeer(Peer):
 
 
 class SocketPeer(Peer):
-    """Over a pair of real sockets, on the running loop: TCP, or ``family`` AF_UNIX."""
+    """Over a pair of real sockets, on the running loop: TCP, or ``family`` AF_UNIX.
 
-    def __init__(self, family: int = socket.AF_INET) -> None:
+    ``early``: bytes that the client sends at once, to reset the connection before the loop has made a transport of it.
+    """
+
+    def __init__(self, family: int = socket.AF_INET, early: bytes = b"") -> None:
         super().__init__()
         self._family = family
+        self._early = early
         self._outbox = bytearray()
         self._ends = False
         self._said_end = False
@@ -175,9 +185,18 @@ class SocketPeer(Peer):
         self.reaper = Reaper(loop, self.context)
         self.turn = Turn(self.context)
         self.connection = Connection(self.context, self.reaper, self.turn, Http1)
-        self._sock, ours = socket.socketpair() if self._family == socket.AF_UNIX else _tcp_pair()
+        if self._family == socket.AF_UNIX:
+            self._sock, ours = socket.socketpair()
+            name = self.client = None
+        else:
+            self._sock, ours, name = _tcp_pair()
+            self.client = name
+        self.connection.ends = ends_of(ours.family, name, ours.getsockname())
         self._sock.setblocking(False)
         ours.setblocking(False)
+        if self._early:
+            self._sock.send(self._early)
+            self.reset()
         await loop.connect_accepted_socket(lambda: self.connection, ours)
 
     def send(self, data: bytes) -> None:
@@ -190,7 +209,7 @@ class SocketPeer(Peer):
 
     def reset(self) -> None:
         self.ended = self.was_reset = True
-        if self._family != socket.AF_UNIX:
+        if self._sock.fileno() >= 0 and self._family != socket.AF_UNIX:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._sock.close()
 
@@ -249,8 +268,8 @@ class SocketPeer(Peer):
         self._sock.close()
 
 
-def _tcp_pair() -> tuple[socket.socket, socket.socket]:
-    """The client's end and the server's, with little room between them."""
+def _tcp_pair() -> tuple[socket.socket, socket.socket, tuple[str, int]]:
+    """The client's end and the server's, with little room between them, and the client's address."""
     with socket.socket() as listener:
         for name in ("SO_RCVBUF", "SO_SNDBUF"):
             listener.setsockopt(socket.SOL_SOCKET, getattr(socket, name), _KERNEL_BUFFER)
@@ -263,7 +282,7 @@ def _tcp_pair() -> tuple[socket.socket, socket.socket]:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, _SEGMENT)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client.connect(listener.getsockname())
-        return client, listener.accept()[0]
+        return client, *listener.accept()
 
 
 def open_descriptors() -> int:

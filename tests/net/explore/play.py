@@ -20,14 +20,18 @@ from pronghorn.logged import LoggedResponse
 from tests.asgi.doubles import RecordingLog, misuses
 from tests.net.explore.answers import Got, read_answers
 from tests.net.explore.behaviours import LARGE, PART, Application
-from tests.net.explore.peers import Peer
+from tests.net.explore.peers import FakePeer, Peer
 from tests.net.explore.scripts import Ask, Script
+from tests.net.neighbour import Neighbour
 from tests.net.transport import HIGH_WATER
 from tests.support.frames import TEXT, received, sent
 
 #: Bytes that may wait in this process for the peer to read: what is over the mark was one part, or one joined write.
 MOST_UNSENT = 2 * HIGH_WATER + LARGE + PART
 PROBE = Ask("echo", 99)
+#: Turns of the loop in which another client has its answer, and requests that are answered before it.
+MOST_TURNS = 4
+MOST_CALLS = 2 * 16
 #: Seconds of a long silence, longer than every deadline there is.
 SILENCE = 100.0
 
@@ -89,6 +93,8 @@ class Play:
                 self._check_bounds()
             await self._finish()
             await self._leave()
+            if self.app.clients - {self.peer.client}:
+                raise Fault("client", f"{self.app.clients} in the scope, not {self.peer.client}")
             self._check_records()
             self._check_log()
             await self._check_nothing_is_left(before)
@@ -128,8 +134,21 @@ class Play:
             self.app.gates.let_one_go()
         elif kind == "late":
             peer.advance(amount)
+        elif kind == "neighbour":
+            await self._ask_beside()
         else:
             self._end_service(kind)
+
+    async def _ask_beside(self) -> None:
+        """Another client of the worker asks, and has its answer soon whatever this one does."""
+        if not isinstance(self.peer, FakePeer) or self.peer.context.draining:
+            return
+        neighbour = Neighbour(self.peer.wire, b"/quick/98")
+        progress = await neighbour.ask(lambda: len(self.app.calls))
+        neighbour.wire.send_eof()
+        late = progress.turns > MOST_TURNS or progress.meanwhile > MOST_CALLS
+        if late and "unfair" not in self._overlook:
+            raise Fault("unfair", f"another client waits, {progress}")
 
     def _end_service(self, kind: str) -> None:
         self.peer.context.draining = True
@@ -221,7 +240,12 @@ class Play:
     def _is_disturbed(self, number: int) -> bool:
         """Whether something may have come between request and answer."""
         cancelled = self._fin and self.script.attributes.get("disconnect_grace_period") == 0
-        return self._disturbed or cancelled or number >= self._complete()
+        return self._disturbed or cancelled or number >= self._complete() or self._is_too_large(number)
+
+    def _is_too_large(self, number: int) -> bool:
+        """Whether the request, or one before it, has more content than is allowed."""
+        most = self.script.attributes.get("max_body_size", 0)
+        return most > 0 and any(ask.size > most for ask in self._asks[: number + 1])
 
     def _check_answer(self, ask: Ask, got: Got) -> None:
         if got.status != ask.promise.status:

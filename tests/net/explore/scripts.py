@@ -99,8 +99,9 @@ class Script:
     """``asks``: in order, then ``frames`` where the last opens a WebSocket.
 
     ``steps``: send(n), fin, reset, stop_reading, read(n), read_all, turn(n), take_turn, go, drain, last_call,
-    terminate, late(seconds). ``patient``: the client sends no frame before its handshake is answered. ``rest``: what is
-    not sent in the steps is sent behind them. ``finale``: how the client leaves: fin, reset, or by its silence.
+    terminate, late(seconds), neighbour: another client asks. ``patient``: the client sends no frame before its
+    handshake is answered. ``rest``: what is not sent in the steps is sent behind them. ``finale``: how the client
+    leaves: fin, reset, or by its silence.
     """
 
     asks: tuple[Ask, ...]
@@ -158,7 +159,7 @@ def any_step(chance: random.Random) -> Step:
     if roll < 0.9:
         return chance.choice([("stop_reading",), ("stop_reading",), ("read", 1000), ("read", 100_000), ("read_all",)])
     if roll < 0.93:
-        return ("take_turn",)
+        return chance.choice([("take_turn",), ("neighbour",)])
     ends: list[Step] = [("fin",), ("fin",), ("reset",), ("drain",), ("drain",), ("last_call",), ("terminate",)]
     return chance.choice([*ends, ("late", 2.1), ("late", 61.0)])
 
@@ -177,6 +178,9 @@ def any_script(seed: int) -> Script:
         frames = [any_frame(chance) for _ in range(chance.choice([0, 1, 2, 5, 40]))]
         patient = not asks[-1].promise.opens or chance.random() < 0.5
     steps = [any_step(chance) for _ in range(chance.randint(1, 14))]
+    if not asks[-1].is_websocket and chance.random() < 0.05:
+        asks += [Ask("quick", number) for number in range(100, 145)]
+        steps = [("send", 1_000_000), ("neighbour",), *steps]
     if chance.random() < 0.3:
         steps.append(("fin",))
     if any(step[0] == "late" for step in steps):  # a head that is late is answered before its method is known
@@ -191,5 +195,8 @@ def any_script(seed: int) -> Script:
         attributes={
             "high_water": chance.choice([10, 1000, 65536, 65536]),
             "disconnect_grace_period": chance.choice([0.0, 3.0, 3.0, 3.0]),
+            "max_body_size": chance.choice([0, 0, 0, 100_000]),
+            "request_timeout": chance.choice([0.0, 0.0, 0.0, 20.0]),
+            "keepalive": chance.choice([2.0, 2.0, 2.0, 0.0]),
         },
     )

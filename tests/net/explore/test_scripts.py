@@ -10,7 +10,7 @@ import pytest
 
 from tests.asgi.doubles import WAYS_TO_START
 from tests.net.explore.peers import FakePeer, SocketPeer
-from tests.net.explore.play import Open, play
+from tests.net.explore.play import Open, Play, play
 from tests.net.explore.scripts import Ask, Frame, Script
 from tests.support.loops import fresh_loop
 
@@ -88,3 +88,19 @@ def test_script(name: str) -> None:
                 assert not unheard, unheard
         finally:
             loop.close()
+
+
+@pytest.mark.parametrize("kind", ["asyncio", "uvloop"])
+def test_a_reset_before_the_transport_is_made(kind: str) -> None:
+    """The kernel does not know the client's name any more: it is who ``accept`` said it is, and not trusted."""
+    asked: list[object] = []
+    loop = fresh_loop(kind)
+    try:
+        for eager in WAYS_TO_START:
+            peer = SocketPeer(early=Ask("quick", 0).data)
+            script = Script((Ask("quick", 0),), steps=(("reset",),), attributes={"is_trusted": asked.append})
+            loop.run_until_complete(Play(script, peer, eager=eager).run())
+            assert set(asked) == {peer.client}
+            asked.clear()
+    finally:
+        loop.close()
