@@ -14,12 +14,14 @@ import os
 import select
 import socket
 import ssl
+import struct
 import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
 from pronghorn.asgi.peer_log import PeerLog
+from pronghorn.crowding import Crowding
 from pronghorn.net.ends import Ends, ends_of, name_of, own_name
 from pronghorn.proxyheader import Opening, ProxyHeaderReader
 from pronghorn.readable import Readable
@@ -65,7 +67,8 @@ class Acceptor:
     this process that stayed open would go on taking connections into a backlog that nobody empties.
     ``handshake_timeout``: seconds for a TLS handshake, 0 for any time.
     ``most``: connections this worker may have open. ``count``: callable that says how many are made.
-    ``row``: this worker's row of the scoreboard, None where connections need no balance.
+    ``row``: this worker's row of the scoreboard, None where connections need no balance. ``give_up``: ends so many idle
+    connections at most, and returns how many: asked when others wait and there is no room.
     Call ``made`` when a protocol's connection is made, ``closed`` when one has ended.
     """
 
@@ -83,6 +86,7 @@ class Acceptor:
         row: Row | None = None,
         proxy_headers: ProxyHeaderReader | None = None,
         peer_log: PeerLog | None = None,
+        give_up: Callable[[int], int] = lambda most: 0,
     ) -> None:
         self._loop = loop
         self._opened = list(listeners)
@@ -113,6 +117,15 @@ class Acceptor:
         self._asides = 0
         self._offered: dict[int, int] = {}
         self._running = False
+        self._crowding = Crowding(
+            loop,
+            log,
+            most,
+            load=lambda: self.load,
+            waiting=self.waiting,
+            give_up=give_up,
+            others_have_room=lambda: row is not None and bool(row.outdone_by(most)),
+        )
 
     @property
     def load(self) -> int:
@@ -132,6 +145,7 @@ class Acceptor:
         """Accept nothing more, from this moment on; what comes waits in the backlog until ``stop``."""
         self._running = False
         self._unwatch()
+        self._crowding.stop()
         if self._pause is not None:
             self._pause.cancel()
             self._pause = None
@@ -144,6 +158,12 @@ class Acceptor:
         for listener in self._listeners:
             poll.register(listener, select.POLLIN)
         return bool(poll.poll(0))
+
+    def waiting(self) -> int:
+        """How many connections wait in the backlogs, as far as the system tells: at least 1 where any does."""
+        if not self.is_waited_for():
+            return 0
+        return max(sum(_waiting_at(listener) for listener in self._listeners), 1)
 
     async def stop(self, *, take_waiting: bool, timeout: float) -> None:
         """Give the listeners up, and wait until all that was accepted is made, for ``timeout`` seconds at most.
@@ -232,6 +252,8 @@ class Acceptor:
             self._watching = True
             for listener in self._listeners:
                 self._loop.add_reader(listener, self._on_waiting, listener)
+        elif load >= self._most:
+            self._crowding.watch()
         self._publish(load)
 
     def _unwatch(self) -> None:
@@ -305,6 +327,7 @@ class Acceptor:
             self._publish(load)
             if load >= self._most:
                 self._unwatch()
+                self._crowding.watch()
         return True
 
     def _accept_failed(self, error: OSError) -> bool:
@@ -398,6 +421,18 @@ def _but_for_handshakes(loop: asyncio.AbstractEventLoop, context: dict[str, Any]
     """The loops' own report of a handshake that failed is a traceback, and ``failed`` has a line for it."""
     if context.get("message") != "SSL handshake failed":
         loop.default_exception_handler(context)
+
+
+def _waiting_at(listener: socket.socket) -> int:
+    """What Linux tells of a listening TCP socket (``tcpi_unacked``), 0 of any other."""
+    if sys.platform != "linux" or listener.family not in (socket.AF_INET, socket.AF_INET6):
+        return 0
+    waiting: int = _UNACKED.unpack_from(listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _UNACKED.size))[0]
+    return waiting
+
+
+#: The beginning of ``struct tcp_info``.
+_UNACKED = struct.Struct("8x16xI")
 
 
 class _Refused(Exception):

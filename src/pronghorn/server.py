@@ -121,6 +121,7 @@ class Server:
             row=None if own_listeners else row,
             proxy_headers=self._make_proxy_headers(),
             peer_log=self.context.peer_log,
+            give_up=self._reaper.give_up_idle,
         )
         self._reaper.on_change = self._acceptor.closed
 

@@ -445,3 +445,49 @@ async def test_a_request_sets_no_timer_of_the_loop(eager: bool) -> None:
         wire.send(post(b"abc"))
         await wire.answered(count)
     assert timers.pending == []
+
+
+# -- room for others ------------------------------------------------------------------------------------------------
+
+
+@in_loop
+async def test_what_is_idle_can_be_given_up_and_nothing_else(eager: bool) -> None:
+    never = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/slow":
+            await never.wait()
+        await reply(send, b"x")
+
+    idle = Wire(app, eager=eager, **TIMES)
+    idle.send(GET % b"/")
+    await idle.answered()
+    others = []
+    pipelined = GET % b"/slow" + GET % b"/"
+    for data in (b"", b"GET / HT", GET % b"/slow", GET % b"/" + b"G", post(b"", declared=9), pipelined):
+        others.append(Wire(app, worker=idle))
+        if data:
+            others[-1].send(data)
+    late = Wire(app, worker=idle)
+    late.send(GET % b"/")
+    await late.answered()
+    await settle()
+    late.send(GET % b"/")  # has come, and waits for its turn
+    assert idle.reaper.give_up_idle(10) == 1
+    assert idle.closed
+    await late.answered(2)
+    assert not any(one.closed for one in [*others, late])
+
+
+@in_loop
+async def test_what_is_idle_longest_is_given_up_first(eager: bool) -> None:
+    first = Wire(hello, eager=eager, **TIMES)
+    wires = [first, Wire(hello, worker=first), Wire(hello, worker=first)]
+    for wire in (wires[1], wires[2], wires[0]):
+        wire.send(GET % b"/")
+        await wire.answered()
+        first.advance(1)
+    assert first.reaper.give_up_idle(1) == 1
+    assert [wire.closed for wire in wires] == [False, True, False]
+    assert first.reaper.give_up_idle(1) == 1
+    assert [wire.closed for wire in wires] == [False, True, True]

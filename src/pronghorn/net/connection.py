@@ -394,6 +394,13 @@ class Connection(TurnTaker):
         else:
             self.abort()
 
+    def close_if_idle(self) -> bool:
+        """Close where the peer has all its answers and has asked nothing more yet; whether it is closed."""
+        protocol = self._protocol
+        if protocol is None or self._state != _SERVING or self.unsent():
+            return False
+        return bool(protocol.close_if_idle())
+
     def exchanges(self) -> tuple[Exchange, ...]:
         """The requests under way, for diagnostics. May be called from another thread."""
         protocol = self._protocol

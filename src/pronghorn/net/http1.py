@@ -551,6 +551,14 @@ class Http1(CycleOwner):
         elif self._reading == _BODY:
             self.refuse(content_too_slow(self._context))
 
+    def close_if_idle(self) -> bool:
+        if self._reading != _HEAD or self._pump_scheduled or self._head_deadline:
+            return False  # under way, or new: a new connection has not had its first answer
+        if not self._parser.is_between_messages() or not self.connection.close_idle():
+            return False
+        self._reading = _NOTHING
+        return True
+
     def refuse(self, error: ProtocolError) -> None:
         self._refuse(error)
         self.flush()

@@ -43,6 +43,10 @@ class Protocol:
         """The requests under way, for diagnostics. May be called from another thread."""
         return ()
 
+    def close_if_idle(self) -> bool:
+        """Close where the peer waits for nothing and has begun nothing, losing no request; whether it is closed."""
+        return False
+
     def refuse(self, error: ProtocolError) -> None:
         """Answer ``error`` in place of whatever the peer asks, and close."""
         raise NotImplementedError

@@ -100,6 +100,21 @@ class Reaper:
         if self._late:
             self._next_turn = self._loop.call_soon(self._tell, now)
 
+    def give_up_idle(self, most: int) -> int:
+        """Close ``most`` connections that are between two requests, those first that would be closed next anyway.
+
+        Returns how many are closed; fewer where there are not so many.
+        """
+        waiting = [one for one in self.connections if one.deadline > 0.0]
+        waiting.sort(key=lambda one: one.deadline)
+        closed = 0
+        for connection in waiting:
+            if closed >= most:
+                break
+            if connection.close_if_idle():
+                closed += 1
+        return closed
+
     def forgive(self, late: float) -> None:
         """The loop stood still for ``late`` seconds: no peer could do anything about its deadline meanwhile."""
         for connection in self.connections:
