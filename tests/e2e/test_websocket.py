@@ -7,6 +7,8 @@ import os
 import re
 import signal
 import time
+import zlib
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -77,6 +79,17 @@ def test_subprotocols_and_headers(server: GunicornServer) -> None:
         }
     with open_socket(server, "/offer") as client:
         assert client.subprotocol is None
+
+
+def test_large_compressible_messages(server: GunicornServer) -> None:
+    """What a program sends is far from what is refused, whichever way it is cut."""
+    records = [{"id": number, "name": f"Ädä {number % 7}", "tags": ["a", "b"]} for number in range(60_000)]
+    document = json.dumps(records, ensure_ascii=False)
+    assert len(document) > 3_000_000
+    with open_socket(server, "/echo", max_size=None) as client:
+        for message in (document, [document[:1_000_000], document[1_000_000:]], "x" * (1 << 20), "😀" * 100_000):
+            client.send(message)
+            assert client.recv(timeout=30) == "".join(message)
 
 
 # -- ends -----------------------------------------------------------------------------------------------------------
@@ -318,3 +331,59 @@ def test_a_client_that_does_not_answer_its_close(serve: Serve) -> None:
     with raw_socket(server, "/echo") as client:
         assert server.stop(timeout=20) == 0
         assert received(client.read_until_closed()) == [("close", 1012, "Service restart")]
+
+
+# -- peers that are gone --------------------------------------------------------------------------------------------
+
+
+def test_whoever_is_gone_holds_no_place(serve: Serve) -> None:
+    """One place, which a peer with a full queue has taken; the application hears all its messages afterwards."""
+    environment = {"PRONGHORN_WEBSOCKET_CLOSE_TIMEOUT": "0.5", "PRONGHORN_WEBSOCKET_PING_INTERVAL": "0"}
+    server = serve(APP, worker_connections=1, environment=environment)
+    with raw_socket(server, "/deaf") as client:
+        client.send(sent(TEXT, b"x") * 33)
+        client.half_close()
+        assert server.get("/go").status == 200  # it waits in the backlog until there is a place
+    server.wait_trace("took 33 33 1006")
+
+
+def test_what_waits_takes_no_more_memory_than_it_came_in(serve: Serve) -> None:
+    """Text with one character that needs four bytes, and what inflates a thousandfold."""
+    server = serve(APP, environment={"PRONGHORN_WEBSOCKET_COMPRESSION_RATIO": "0"})
+    (pid,) = server.worker_pids()
+    text = sent(TEXT, b"a" * 8_000_000 + "😀".encode())
+    stream = zlib.compressobj(9, zlib.DEFLATED, -12)
+    bomb = (stream.compress(bytes(16_000_000)) + stream.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    with ExitStack() as stack:
+        before = resident(pid)
+        for _ in range(3):
+            client = stack.enter_context(raw_socket(server, "/deaf"))
+            client.send(text)
+            offering = stack.enter_context(server.connect())
+            offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"
+            assert offering.request("GET", "/deaf", *_FIELDS, offer).status == 101
+            offering.send(sent(BINARY, bomb, rsv=4))
+            assert server.get("/").status == 200
+        assert resident(pid) - before < 3 * 10_000_000 + 15_000_000
+        server.get("/go")
+        stack.close()
+    for _ in range(3):
+        server.wait_trace("took 1 16000000 1006")
+    server.wait_trace("took 1 8000001 1006")
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that a process has in use."""
+    with open(f"/proc/{pid}/statm", encoding="ascii") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_the_answer_to_the_last_message_reaches_a_client_that_has_closed(server: GunicornServer) -> None:
+    with raw_socket(server, "/think") as client:
+        client.send(sent(TEXT, b"a"))
+        client.send(sent_close(4000))
+        assert received(client.read_until_closed()) == [("text", "a"), ("close", 4000, "")]
+    with raw_socket(server, "/think") as client:
+        client.send(sent(TEXT, b"a"))
+        client.half_close()
+        assert received(client.read_until_closed()) == [("text", "a")]

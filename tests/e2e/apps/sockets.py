@@ -1,4 +1,4 @@
-"""An ASGI application for WebSockets: one behaviour per path. HTTP requests get the process id."""
+"""An ASGI application for WebSockets: one behaviour per path. HTTP requests get the process id; /go lets /deaf hear."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "websocket":
         await PATHS[scope["path"]](scope, receive, send)
     elif scope["type"] == "http":
+        if scope["path"] == "/go":
+            GO.set()
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"%d" % os.getpid()})
 
@@ -79,7 +81,32 @@ async def block(scope: Any, receive: Any, send: Any) -> None:
     await receive()
 
 
+async def deaf(scope: Any, receive: Any, send: Any) -> None:
+    """Receives nothing until a request for /go, then all there is."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    await GO.wait()
+    count = size = 0
+    while (event := await receive())["type"] == "websocket.receive":
+        count += 1
+        size += len(event.get("bytes") or event["text"])
+    trace("took", count, size, event["code"])
+
+
+async def think(scope: Any, receive: Any, send: Any) -> None:
+    """Answers each message after a while."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (event := await receive())["type"] == "websocket.receive":
+        await asyncio.sleep(0.3)
+        await send({**event, "type": "websocket.send"})
+
+
+GO = asyncio.Event()
+
 PATHS = {
+    "/deaf": deaf,
+    "/think": think,
     "/echo": echo,
     "/offer": offer,
     "/close": close,
