@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from pronghorn.overload import RETRY_AFTER, HealthAnswer, Limiter
+from pronghorn.overload import CALM, RETRY_AFTER, HealthAnswer, Limiter
+from tests.asgi.doubles import RecordingLog, Timers
 
 
 class Application:
@@ -154,6 +155,57 @@ class TestLimiter:
                 gate.set_result(None)
             await settle()
             assert [request.status for request in requests] == [200, 200, 200]
+
+        run(scenario())
+
+
+class TestLines:
+    def test_an_overload_is_two_lines(self) -> None:
+        async def scenario() -> None:
+            log, timers, now = RecordingLog(), Timers(), 100.0
+            loop = asyncio.get_running_loop()
+            loop.time = lambda: now  # type: ignore[method-assign]
+            application = Application()
+            limiter = Limiter(application, 2, 1, "", log)
+            requests = [Request(limiter) for _ in range(10)]
+            await settle()
+            assert log.of("warning") == [
+                "Requests are refused with 503: 2 under way (max_concurrent_requests=2) and 1 waiting "
+                "(max_queued_requests=1)"
+            ]
+            now += 1.5
+            requests.append(Request(limiter))
+            await settle()
+            now += CALM - 1
+            timers.fire()  # not over: the last was refused a second ago
+            assert len(log.entries) == 1
+            assert timers.delays == [1.0]
+            now += 1
+            timers.fire()
+            assert log.of("info") == ["Requests are no longer refused: 8 got 503 in 1.5 s"]
+            assert timers.pending == []
+            requests.append(Request(limiter))
+            await settle()
+            assert len(log.of("warning")) == 2
+            limiter.flush()
+            limiter.flush()
+            assert log.of("info")[1:] == ["Requests are no longer refused: 1 got 503 in 0.0 s"]
+            for request in requests:
+                request.task.cancel()
+
+        asyncio.run(scenario())
+
+    def test_nothing_is_said_of_those_that_wait(self) -> None:
+        async def scenario() -> None:
+            log = RecordingLog()
+            application = Application()
+            limiter = Limiter(application, 1, 5, "", log)
+            requests = [Request(limiter) for _ in range(6)]
+            await settle()
+            limiter.flush()
+            assert log.entries == []
+            for request in requests:
+                request.task.cancel()
 
         run(scenario())
 

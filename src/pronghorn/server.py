@@ -99,9 +99,10 @@ class Server:
         self._date_timer: asyncio.TimerHandle | None = None
         self.context = _make_context(app, settings, loop, log)
         self.context.on_fatal = self._fail
+        self._limiter: Limiter | None = None
         if settings.limits.concurrent_requests:
-            limits = settings.limits
-            self.context.app = Limiter(app, limits.concurrent_requests, limits.queued_requests, settings.health_path)
+            most, queue = settings.limits.concurrent_requests, settings.limits.queued_requests
+            self._limiter = self.context.app = Limiter(app, most, queue, settings.health_path, log)
         if settings.response_headers:
             self.context.app = DefaultHeaders(self.context.app, settings.response_headers)
         if tls is not None:
@@ -351,6 +352,8 @@ class Server:
         await self._lifespan.cancel()
         self._reaper.stop()
         self.context.peer_log.flush()
+        if self._limiter is not None:
+            self._limiter.flush()
         if self._date_timer is not None:
             self._date_timer.cancel()
 

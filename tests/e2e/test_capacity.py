@@ -9,6 +9,7 @@ from contextlib import ExitStack
 
 from tests.support.raw import RawClient, request_bytes
 from tests.support.server import GunicornServer
+from tests.support.wait import wait_until
 
 Serve = Callable[..., GunicornServer]
 
@@ -52,6 +53,21 @@ def test_idle_connections_make_room_the_oldest_first(serve: Serve) -> None:
         closed = [client for client in kept[1:] if is_closed(client)]
         assert len(closed) == 2
     assert "Worker is full" not in server.log()
+
+
+def test_refusals_of_an_overload_are_two_lines(serve: Serve) -> None:
+    environment = {"PRONGHORN_MAX_CONCURRENT_REQUESTS": "1", "PRONGHORN_MAX_QUEUED_REQUESTS": "0"}
+    server = serve(source=SOURCE, environment=environment)
+    with server.connect() as busy:
+        busy.send(request_bytes("GET", "/gate"))
+        wait_until(lambda: server.get("/").status == 503)
+        for _ in range(20):
+            assert server.get("/").status == 503
+        (server.directory / "open").touch()
+        assert busy.read_response().status == 200
+    server.wait_log(r"\[INFO\] Requests are no longer refused: 21 got 503 in \d+\.\d s")
+    figures = r"1 under way \(max_concurrent_requests=1\) and 0 waiting \(max_queued_requests=0\)"
+    assert len(re.findall(rf"\[WARNING\] Requests are refused with 503: {figures}", server.log())) == 1
 
 
 def test_a_full_worker_says_so_once(serve: Serve) -> None:
