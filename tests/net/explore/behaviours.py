@@ -252,6 +252,8 @@ PROMISES: dict[str, Promise] = {
     "breaks": Promise(reads=False, echoes=False, whole=False),
     "stops": Promise(reads=False, echoes=False, whole=False),
 }
+#: Of what is no request.
+REFUSED = Promise(400, reads=False, echoes=False)
 WEBSOCKETS: dict[str, Promise] = {
     "ws_echo": Promise(101, opens=True),
     "ws_late": Promise(101, opens=True),

@@ -208,10 +208,11 @@ class Play:
 
     def _read(self) -> None:
         self.peer.look()
+        ended = self.peer.ended and not self.peer.was_reset
         # Of a request that is not all here, the server cannot know the method.
         methods = [ask.method for ask in self._asks[: self._complete()]]
         try:
-            self._got, self._tunnel = read_answers(bytes(self.peer.received), methods, self.peer.ended)
+            self._got, self._tunnel = read_answers(bytes(self.peer.received), methods, ended)
         except (AssertionError, ValueError) as error:
             raise Fault("wire", f"{error}") from error
 
@@ -263,7 +264,7 @@ class Play:
             return False
         before, got = self._asks[number - 1], self._got[number - 1]
         unread = before.size > 0 and not before.promise.reads
-        ends = got.closes or not got.complete or (unread and self.peer.ended)
+        ends = got.closes or before.old or not got.complete or (unread and self.peer.ended)
         return ends or not before.promise.whole or got.status == 101
 
     async def _probe(self) -> None:
@@ -351,7 +352,8 @@ class Play:
                 place = places[record.number]
                 self._check_record(record, self._asks[place], self._got[place] if place < len(self._got) else None)
         for place in range(min(len(self._got), self._complete())):
-            if place not in logged and self._got[place].status != 408:  # which may have come before the rest
+            # What is refused before it is read has no number, and 408 may have come before the rest.
+            if place not in logged and self._got[place].status not in (400, 408):
                 raise Fault("records", f"{self._asks[place]} was answered and is not logged")
 
     def _check_record(self, record: Record, ask: Ask, got: Got | None) -> None:

@@ -6,13 +6,16 @@ import random
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tests.net.explore.behaviours import PROMISES, WEBSOCKETS, Promise
+from tests.net.explore.behaviours import PROMISES, REFUSED, WEBSOCKETS, Promise
 from tests.support.frames import BINARY, CONT, HANDSHAKE, PING, TEXT, sent, sent_close
 
 
 @dataclass(frozen=True)
 class Ask:
-    """One request. ``size``: of its content, which comes in chunks of ``chunk`` bytes, or with a length where 0."""
+    """One request. ``size``: of its content, which comes in chunks of ``chunk`` bytes, or with a length where 0.
+
+    ``old``: in HTTP/1.0. Of "garbage" only the number counts.
+    """
 
     behaviour: str
     number: int
@@ -21,10 +24,11 @@ class Ask:
     chunk: int = 0
     expects: bool = False
     closes: bool = False
+    old: bool = False
 
     @property
     def promise(self) -> Promise:
-        return PROMISES.get(self.behaviour) or WEBSOCKETS[self.behaviour]
+        return REFUSED if self.behaviour == "garbage" else PROMISES.get(self.behaviour) or WEBSOCKETS[self.behaviour]
 
     @property
     def is_websocket(self) -> bool:
@@ -40,7 +44,9 @@ class Ask:
 
     @property
     def data(self) -> bytes:
-        lines = [b"%b %b HTTP/1.1" % (self.method.encode(), self.path), b"host: x"]
+        if self.behaviour == "garbage":
+            return b"GET %b HTTP/1.1\r\nno field\r\n\r\n" % self.path
+        lines = [b"%b %b HTTP/1.%d" % (self.method.encode(), self.path, not self.old), b"host: x"]
         if self.is_websocket:
             lines += [b"%b: %b" % one for one in HANDSHAKE]
         if self.chunk:
@@ -135,7 +141,11 @@ class Script:
 def any_ask(chance: random.Random, number: int) -> Ask:
     behaviour = chance.choice([*PROMISES])
     kind = chance.random()
-    if kind < 0.35:
+    if kind < 0.03:
+        return Ask("garbage", number)
+    if kind < 0.08:
+        return Ask(behaviour, number, chance.choice(["GET", "POST"]), chance.choice([0, 10, 80_000]), old=True)
+    if kind < 0.38:
         return Ask(behaviour, number, chance.choice(["GET", "GET", "HEAD", "DELETE"]), closes=chance.random() < 0.05)
     size = chance.choice([1, 10, 10, 3000, 3000, 80_000, 150_000])
     chunk = chance.choice([0, 0, size, max(size // 3, 1)])
@@ -173,7 +183,8 @@ def any_script(seed: int) -> Script:
     frames: list[Frame] = []
     patient = True
     if chance.random() < 0.35 and all(one.behaviour != "endless" for one in asks):
-        asks = [one for one in asks if not one.closes][: chance.choice([0, 1, 2])]
+        asks = [one for one in asks if not (one.closes or one.old or one.behaviour == "garbage")]
+        del asks[chance.choice([0, 1, 2]) :]
         asks.append(Ask(chance.choice([*WEBSOCKETS, "ws_echo", "ws_echo"]), 50))
         frames = [any_frame(chance) for _ in range(chance.choice([0, 1, 2, 5, 40]))]
         patient = not asks[-1].promise.opens or chance.random() < 0.5
