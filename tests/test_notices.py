@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError
+
 import pytest
 from gunicorn.config import Config
 
-from pronghorn.notices import WITHOUT_EFFECT, notices
+from pronghorn.notices import WITHOUT_EFFECT, notices, outdated_uvloop
 from pronghorn.settings import Options
 from tests.support.versions import needs_gunicorn
 
@@ -99,3 +101,21 @@ def test_variables_that_are_no_mistake(name: str) -> None:
 )
 def test_variables_that_are(name: str, hint: str) -> None:
     assert said((name,)) == [f"Variable {name} is not known{hint}"]
+
+
+@pytest.mark.parametrize(
+    ("version", "is_outdated"),
+    [("0.17.0", True), ("0.22.1", True), ("0.23.0", False), ("0.23.0rc1", False), ("1.0", False), (None, False)],
+)
+def test_a_uvloop_with_a_fault(version: str | None, is_outdated: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def installed(name: str) -> str:
+        if version is None:
+            raise PackageNotFoundError(name)
+        return version
+
+    monkeypatch.setattr("importlib.metadata.version", installed)
+    for loop in ("auto", "uvloop"):
+        line = outdated_uvloop(loop)
+        assert bool(line) is is_outdated
+        assert not is_outdated or (f"uvloop {version} can send" in line and "uvloop#645" in line)
+    assert outdated_uvloop("asyncio") == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.metadata
 import importlib.util
 import re
 from collections.abc import Collection, Iterable, Iterator
@@ -25,6 +26,9 @@ WITHOUT_EFFECT = {
     "http2_max_frame_size": _HTTP2,
     "http2_max_header_list_size": _HTTP2,
 }
+
+#: The first release of uvloop in which a cancelled connection attempt cannot close another socket's descriptor.
+_SOUND_UVLOOP = (0, 23)
 
 _PREFIX = "PRONGHORN_"
 #: Switches of the build, which may be left over in the environment of a server.
@@ -56,3 +60,23 @@ def notices(settings: dict[str, Any], environ: Iterable[str], variables: Collect
             names = [name.removeprefix(_PREFIX) for name in variables]
             similar = difflib.get_close_matches(variable.removeprefix(_PREFIX).upper(), names, 1)
             yield f"Variable {variable} is not known" + (f"; did you mean {_PREFIX}{similar[0]}?" if similar else "")
+
+
+def outdated_uvloop(loop: str) -> str:
+    """One line where the event loop will be a uvloop with a fault that can be noticed, else "".
+
+    ``loop``: "auto", "uvloop" or "asyncio".
+    """
+    if loop == "asyncio":
+        return ""
+    try:
+        version = importlib.metadata.version("uvloop")
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+    numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
+    if numbers >= _SOUND_UVLOOP:
+        return ""
+    return (
+        f"uvloop {version} can send a response to the wrong client after the application cancelled an outgoing "
+        "connection (uvloop#645): upgrade to uvloop 0.23, or set PRONGHORN_LOOP=asyncio"
+    )

@@ -30,7 +30,7 @@ from pronghorn.errorpage import ErrorPage
 from pronghorn.hooks import RequestHooks
 from pronghorn.leftovers import end_tasks, leave_threads
 from pronghorn.lifespan import LifespanFailed
-from pronghorn.notices import notices
+from pronghorn.notices import notices, outdated_uvloop
 from pronghorn.patches import patched_threads, unpatchable_loop
 from pronghorn.scoreboard import Scoreboard, identity_of
 from pronghorn.server import Server
@@ -76,12 +76,14 @@ class AsyncWorker(Worker):
     def check_config(cls, cfg: Any, log: Any) -> None:
         """Refuse, in the master and before any worker starts, what cannot be served. Called by Gunicorn."""
         try:
-            cls._read_settings(cfg)
+            settings = cls._read_settings(cfg)
         except SettingError as error:
             log.error("%s", error)
             raise SystemExit(1) from None
         for line in notices(cfg.settings, {**os.environ, **cfg.env}, Options.variables()):
             log.warning("%s", line)
+        if fault := outdated_uvloop(settings.loop):
+            log.warning("%s", fault)
         if not compiled:
             log.warning("Pronghorn runs uncompiled, at a fraction of its speed: install it with a C compiler present")
 
