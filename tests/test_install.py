@@ -86,5 +86,5 @@ def test_the_sdist_holds_what_a_packager_needs(tmp_path: Path) -> None:
         names = {name.partition("/")[2] for name in sdist.getnames()}
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
     wanted = [name for name in tracked if not name.startswith(".")] or ["tests/conftest.py", "docs/settings.md"]
-    assert not set(wanted) - names
+    assert set(wanted) - names == set()
     assert not [name for name in names if name.endswith((".c", ".so", ".pyc"))]
