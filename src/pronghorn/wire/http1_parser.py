@@ -8,11 +8,11 @@ Gunicorn has a switch for can be allowed through ``Rules``.
 
 from __future__ import annotations
 
-from enum import IntEnum
-
 from pronghorn.wire import chars
 from pronghorn.wire.errors import ProtocolError, shown
 from pronghorn.wire.field_names import known_name
+from pronghorn.wire.http1_events import Event as Event
+from pronghorn.wire.http1_events import State as State
 from pronghorn.wire.http1_folding import Folds
 from pronghorn.wire.http1_framing import settle
 from pronghorn.wire.http1_rules import Rules
@@ -20,29 +20,6 @@ from pronghorn.wire.http1_target import decoded, read_other_form
 from pronghorn.wire.http1_vocabulary import CHUNK_EXTENSIONS, FORBIDDEN_TRAILERS, METHODS
 from pronghorn.wire.read_buffer import ReadBuffer
 from pronghorn.wire.request import GET, Request, unread_request
-
-
-class Event(IntEnum):
-    """What ``Http1Parser.next`` found."""
-
-    NEED_DATA = 0
-    HEAD = 1  # parser.request is new; the message ends here if it has no body
-    DATA = 2  # parser.data is the next piece of the body
-    END = 3  # the body is complete; parser.trailers
-
-
-class State(IntEnum):
-    """Where in a message the parser stands; drawn in ``http1_parser.pxd``."""
-
-    REQUEST_LINE = 0
-    FIELDS = 1
-    LENGTH_BODY = 2
-    CHUNK_SIZE = 3
-    CHUNK_DATA = 4
-    CHUNK_END = 5
-    TRAILERS = 6
-    FAILED = 7
-
 
 _NEED_DATA = int(Event.NEED_DATA)
 _HEAD = int(Event.HEAD)
