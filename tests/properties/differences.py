@@ -116,11 +116,6 @@ def _unknown_method(meeting: Meeting) -> bool:
     return "method" in meeting.refusal and meeting.head.method.encode() not in _LLHTTP_METHODS
 
 
-def _raw_bytes_in_target(meeting: Meeting) -> bool:
-    words = "request line" in meeting.refusal or "char in url" in meeting.refusal
-    return words and any(byte >= 0x80 for byte in meeting.head.target)
-
-
 def _empty_line_before(meeting: Meeting) -> bool:
     return "no request line" in meeting.refusal and meeting.sent.startswith(b"\r\n")
 
@@ -137,6 +132,13 @@ def _after_close(meeting: Meeting) -> bool:
 def _space_behind_coding(meeting: Meeting) -> bool:
     spaced = rb"(?i)\r\ntransfer-encoding:[ \t]*chunked[ \t]+\r\n"
     return "Transfer-Encoding" in meeting.refusal and re.search(spaced, meeting.sent) is not None
+
+
+def _many_zeros(meeting: Meeting) -> bool:
+    """h11 takes twenty digits of either number, whatever they are."""
+    if "Content-Length" in meeting.refusal:
+        return re.search(rb"(?i)\r\ncontent-length:[ \t]*0+[0-9]{0,20}[ \t]*\r\n", meeting.sent) is not None
+    return "chunk header" in meeting.refusal and re.search(rb"\r\n0+[0-9A-Fa-f]{0,20}[;\r]", meeting.sent) is not None
 
 
 def _upgrade_with_body(meeting: Meeting) -> bool:
@@ -203,15 +205,15 @@ REFUSED = (
     ),
     Refused(
         BOTH,
-        "Bytes over 0x7F in the target",
-        "RFC 3986 wants them encoded, yet clients send them; they have one reading, and ASGI's path is UTF-8",
-        _raw_bytes_in_target,
-    ),
-    Refused(
-        BOTH,
         "White space around the semicolon or equals sign of a chunk extension",
         "RFC 9112 section 7.1.1 with RFC 9110 section 5.6.3: BWS must be accepted",
         _space_before_extension,
+    ),
+    Refused(
+        ("h11",),
+        "More than twenty digits of a Content-Length or chunk size, most of them leading zeros",
+        "RFC 9110 section 8.6, RFC 9112 section 7.1: 1*DIGIT and 1*HEXDIG, whose value zeros do not change",
+        _many_zeros,
     ),
     Refused(
         ("httptools",),

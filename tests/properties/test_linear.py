@@ -76,6 +76,7 @@ CASES = {
     "many folds": (LINE + b"X: 1\r\n", b" a\r\n", b"Host: x\r\n\r\n"),
     "small chunks": (HEAD, b"1\r\na\r\n", b"0\r\n\r\n"),
     "a large chunk": (HEAD + b"fffff\r\n", b"a", b""),
+    "zeros before chunk sizes": (HEAD, b"0" * 144 + b"1\r\na\r\n", b"0\r\n\r\n"),
     "chunk extensions": (HEAD, b"1;" + b"a" * 144 + b"\r\na\r\n", b"0\r\n\r\n"),
     "a trailer": (HEAD + b"0\r\nX: ", b"a", b"\r\n\r\n"),
     "small requests": (b"", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b""),

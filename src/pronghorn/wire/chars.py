@@ -34,14 +34,11 @@ FIELD_NAME = table(TOKEN, {ord("_"): UNDERSCORE_MARK})
 #: A field value, also as sent by an application: HTAB, SP, VCHAR and obs-text. No other control character.
 FIELD_VALUE = table(frozenset([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)]))
 
-#: A request target: visible ASCII but ``#`` (a fragment is never sent), and bytes over 0x7F, which clients send
-#: although RFC 3986 wants them encoded. 2 marks what percent-decoding has to look at; 0 at ``?`` ends the path.
+#: A request target: visible ASCII but ``#``, for a fragment is never sent. 2 marks what percent-decoding has to look
+#: at; 0 at ``?`` ends the path.
 DECODE_MARK = 2
-QUERY = table(frozenset([*range(0x21, 0x7F), *range(0x80, 0x100)]) - {ord("#")})
-PATH = table(
-    frozenset([*range(0x21, 0x7F), *range(0x80, 0x100)]) - {ord("#"), ord("?")},
-    {ord("%"): DECODE_MARK, **{byte: DECODE_MARK for byte in range(0x80, 0x100)}},
-)
+QUERY = table(frozenset(range(0x21, 0x7F)) - {ord("#")})
+PATH = table(frozenset(range(0x21, 0x7F)) - {ord("#"), ord("?")}, {ord("%"): DECODE_MARK})
 
 #: A host with optional port (RFC 3986 section 3.2.2, 3.2.3), IP literals in brackets included.
 HOST = table(_UNRESERVED_AND_SUB_DELIMS | frozenset(b"%:[]"))

@@ -99,6 +99,8 @@ def _settle_host(request: Request, host: bytes | None, authority: bytes | None, 
         if authority is not None:
             request.headers.insert(0, (b"host", authority))
         return 0
+    if not host:
+        raise ProtocolError(400, "Host field is empty")  # RFC 9110 section 4.2.1
     if not _is_plain_host(host) and not is_authority(host):
         raise ProtocolError(400, "Invalid Host field")
     if authority is not None and authority != host:
@@ -116,11 +118,11 @@ def _is_plain_host(host: bytes) -> bool:
         i += 1
     if i == size:
         return True
-    if i == 0 or buf[i] != _COLON or size - i > 6:
+    if i == 0 or buf[i] != _COLON:
         return False
     i += 1
     port = 0
-    while i < size and 48 <= buf[i] <= 57:
+    while i < size and 48 <= buf[i] <= 57 and port <= 65535:
         port = port * 10 + buf[i] - 48
         i += 1
     return i == size and port <= 65535
@@ -156,7 +158,9 @@ def _settle_length(request: Request, length: bytes) -> int:
     if not length.isdigit():
         raise ProtocolError(400, "Invalid Content-Length")
     if len(length) > _MOST_LENGTH_DIGITS:
-        raise ProtocolError(413, "Content-Length beyond any body")
+        length = length.lstrip(b"0") or b"0"
+        if len(length) > _MOST_LENGTH_DIGITS:
+            raise ProtocolError(413, "Content-Length beyond any body")
     request.content_length = int(length)
     request.has_body = request.content_length > 0
     return 0

@@ -54,6 +54,7 @@ _QUERY_FILLER = chars.members(chars.QUERY)
 _NAME_FILLER = chars.members(chars.FIELD_NAME)
 _VALUE_FILLER = chars.members(chars.FIELD_VALUE)
 _SPACES = b" \t"
+_ZEROS = b"0"
 _ALL_BUT_LF = bytes(byte for byte in range(256) if byte != _LF)
 _CONNECT = METHODS[b"CONNECT"]
 
@@ -61,7 +62,8 @@ _CONNECT = METHODS[b"CONNECT"]
 _MOST_EMPTY_LINES = 8
 #: A chunk size line longer than this carries extensions that nobody sends.
 _MOST_CHUNK_LINE = 1024
-_MOST_CHUNK_DIGITS = 15
+#: The least size of fifteen hexadecimal digits, which is as many as there may be behind leading zeros.
+_FIFTEEN_DIGITS = 1 << 56
 
 
 class Http1Parser:
@@ -270,8 +272,12 @@ class Http1Parser:
     def _check_line_limit(self, size: int) -> int:
         """Whatever else is wrong with a line, in whatever pieces it comes: too long is said first."""
         if size > self._rules.limit_request_line:
-            raise self._rules.line_too_large()
+            raise self._line_too_large()
         return 0
+
+    def _line_too_large(self) -> ProtocolError:
+        method, _, _ = self._buffer.data[self._buffer.position :].partition(b" ")
+        return self._rules.line_too_large(len(method))
 
     def _read_version(self, start: int, line_start: int) -> int:
         """Make the request with the version at ``start``.
@@ -341,7 +347,7 @@ class Http1Parser:
         if filler is _METHOD_FILLER or filler is _ALL_BUT_LF:
             most += 1  # a CR of the line's end may be among them
         if size - start > most:
-            raise self._rules.line_too_large()
+            raise self._line_too_large()
         return self._buffer.wait(filler, most)
 
     def _read_fields(self, fields: list[tuple[bytes, bytes]]) -> int:
@@ -527,12 +533,12 @@ class Http1Parser:
         i = start
         value = 0
         while i < size and hexes[buf[i]]:
+            if value >= _FIFTEEN_DIGITS or i - start == _MOST_CHUNK_LINE:
+                raise ProtocolError(400, "Chunk size is too large")
             value = value * 16 + hexes[buf[i]] - 1
             i += 1
-            if i - start > _MOST_CHUNK_DIGITS:
-                raise ProtocolError(400, "Chunk size is too large")
         if i == size:
-            return 0 if i == start else self._buffer.wait(_NOTHING, 0)
+            return 0 if i == start else self._buffer.wait(_NOTHING if value else _ZEROS, _MOST_CHUNK_LINE)
         if i == start:
             raise ProtocolError(400, "Invalid chunk size")
         if buf[i] != _CR:

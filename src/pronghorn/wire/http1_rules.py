@@ -9,6 +9,8 @@ from pronghorn.wire.http1_vocabulary import METHODS
 
 _METHODS = METHODS
 _VERSION = re.compile(rb"HTTP/([0-9])\.([0-9])")
+#: Characters of the longest method that is conventional to Gunicorn.
+_LONGEST_METHOD = 20
 #: Gunicorn's own ceiling for ``limit_request_fields``, and what 0 means there.
 MOST_FIELDS = 32768
 
@@ -65,8 +67,12 @@ class Rules:
         self.forwarder_headers = frozenset(name.lower().encode("latin-1") for name in forwarder_headers)
         self.forwards_all = "*" in forwarder_headers
 
-    def line_too_large(self) -> ProtocolError:
-        return ProtocolError(414, "Request line is too large", setting=self._setting("limit_request_line"))
+    def line_too_large(self, method_size: int) -> ProtocolError:
+        """414 where the target is too long, 501 where it is the method (RFC 9112 section 3)."""
+        setting = self._setting("limit_request_line")
+        if method_size > min(self.limit_request_line, max(self.limit_request_line // 2, _LONGEST_METHOD)):
+            return ProtocolError(501, "Method is too long", setting=setting)
+        return ProtocolError(414, "Request line is too large", setting=setting)
 
     def field_too_large(self, name: bytes) -> ProtocolError:
         reason = f"Field {shown(name)} is too large"
@@ -100,7 +106,7 @@ class Rules:
         if name is not None:
             return name
         if not self.permit_unconventional_http_method and (
-            not 3 <= len(raw) <= 20 or b"#" in raw or raw != raw.upper()
+            not 3 <= len(raw) <= _LONGEST_METHOD or b"#" in raw or raw != raw.upper()
         ):
             setting = "casefold_http_method" if raw.upper() in _METHODS else "permit_unconventional_http_method"
             raise ProtocolError(400, "Unconventional method", setting=f"{setting}=False")

@@ -91,7 +91,10 @@ def _is_ip_literal(literal: bytes) -> bool:
 
 
 def _is_port(digits: bytes) -> bool:
-    return not digits or (digits.isdigit() and len(digits) <= 5 and int(digits) <= 65535)
+    if not digits.isdigit():
+        return not digits
+    number = digits.lstrip(b"0")
+    return len(number) <= 5 and int(number or b"0") <= 65535
 
 
 def _port(authority: bytes) -> bytes:
