@@ -24,6 +24,7 @@ from pronghorn.wire.response cimport Response
 
 cdef int _OPEN, _COMPLETE, _COMPLETE_THEN_GONE, _TAKEN, _GONE
 cdef int _IDLE, _HELD, _STREAMING, _FILE, _TRAILERS, _DONE, _LOST
+cdef Py_ssize_t _WHOLE
 cdef Done _DONE_AWAITABLE
 cdef object _monotonic
 
@@ -40,6 +41,8 @@ cdef class HttpExchange(Source):
     cpdef open(self, Context context, Stream stream, Request request, Endpoint endpoint)
     @cython.locals(context=Context)
     cpdef start(self)
+    @cython.locals(chunks=list)
+    cpdef on_data(self, bytes data)
     @cython.locals(unanswered=bint)
     cpdef on_disconnect(self, bint lost)
     cdef _answer_failure(self, int status)

@@ -63,6 +63,9 @@ _LOST = int(Sending.LOST)
 _DONE_AWAITABLE = awaitables.DONE
 _monotonic = time.monotonic
 
+#: Parts of content below this are copied together: an object for each byte would take sixty times its size.
+_WHOLE = 1024
+
 Event = dict[str, Any]
 
 
@@ -79,7 +82,7 @@ class HttpExchange(Source):
         self._prepare(context, stream, request, endpoint)
         self._receiving = _OPEN if request.has_body else _COMPLETE
         self._sending = _IDLE
-        self._chunks: list[bytes] | None = None
+        self._chunks: list[bytes | bytearray] | None = None
         self._waiters = None
         self._held_trailers: list[tuple[bytes, bytes]] | None = None
         self._told = 0
@@ -192,10 +195,15 @@ class HttpExchange(Source):
     def on_data(self, data: bytes) -> None:
         if self._receiving != _OPEN:
             return
-        if self._chunks is None:
+        chunks = self._chunks
+        if chunks is None:
             self._chunks = [data]
+        elif len(data) >= _WHOLE:
+            chunks.append(data)
+        elif type(chunks[-1]) is bytearray:
+            chunks[-1] += data
         else:
-            self._chunks.append(data)
+            chunks.append(bytearray(data))
         if self._waiters is not None:
             self._wake()
 
@@ -261,7 +269,8 @@ class HttpExchange(Source):
             return None
         body = b""
         if chunks is not None:
-            body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            first = chunks[0]  # bytes, whatever follows
+            body = first if len(chunks) == 1 and type(first) is bytes else b"".join(chunks)
             self._chunks = None
         if before == _COMPLETE:
             self._receiving = _TAKEN

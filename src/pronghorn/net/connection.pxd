@@ -8,6 +8,7 @@ from pronghorn.net.turn cimport Turn, TurnTaker
 
 cdef int _SERVING, _DRAINING, _LINGERING, _CLOSED
 cdef Py_ssize_t _MOST_JOINED, _LARGE
+cdef int _MOST_WRITES
 
 
 cdef class Connection(TurnTaker):
@@ -24,6 +25,8 @@ cdef class Connection(TurnTaker):
     cdef bint _reading
     cdef readonly bint writable
     cdef object _transfer
+    cdef int _writes
+    cdef bint _is_emptying
     # its life
     cdef int _state
     cdef Closing _closing
@@ -42,6 +45,7 @@ cdef class Connection(TurnTaker):
     cpdef double within(self, double seconds) except? -1
     @cython.locals(size="Py_ssize_t", part=bytes)
     cpdef write(self, list out, bint last=*)
+    cdef _limit_writes(self)
     @cython.locals(part=bytes)
     cdef _write_parts(self, list out)
     cpdef pause_reading(self)

@@ -32,6 +32,8 @@ _HAS_LEFT = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 #: A batch of parts is joined up to this size; in a larger one, parts from ``_LARGE`` on go out as they are.
 _MOST_JOINED = 65536
 _LARGE = 16384
+#: Writes within responses, before it is looked at whether they wait for the peer.
+_MOST_WRITES = 512
 
 
 class Connection(TurnTaker):
@@ -45,11 +47,13 @@ class Connection(TurnTaker):
     __slots__ = (
         "_choose",
         "_closing",
+        "_is_emptying",
         "_protocol",
         "_reading",
         "_state",
         "_transfer",
         "_transport",
+        "_writes",
         "context",
         "deadline",
         "endpoint",
@@ -74,6 +78,8 @@ class Connection(TurnTaker):
         self._reading = True
         self._closing: Closing | None = None
         self._transfer: Any = None
+        self._writes = 0
+        self._is_emptying = False
         self.writable = True
         self.deadline = 0.0
 
@@ -158,6 +164,9 @@ class Connection(TurnTaker):
         if transfer is not None:
             transfer.resume()
             return
+        if self._is_emptying:
+            self._is_emptying = False
+            self.set_write_marks(-1)
         self.writable = True
         self.deadline = 0.0
         if self._state >= _LINGERING:
@@ -199,10 +208,26 @@ class Connection(TurnTaker):
             else:
                 self._write_parts(out)
             out.clear()
-        if not last and transport.is_closing():
+        if last:
+            return
+        self._writes += 1
+        if self._writes >= _MOST_WRITES:
+            self._limit_writes()
+        if transport.is_closing():
             # The write failed. The loop drops what is written from here on and tells connection_lost at its next turn,
             # which a sender that waits for nothing would not let come: not ``writable``, it has to wait.
             self.writable = False
+
+    def _limit_writes(self) -> None:
+        """Where many parts were written and something waits for the peer, wait until nothing does.
+
+        Each part may be an object of the transport's, whose marks count bytes: those of one byte would take as many
+        megabytes as the marks allow kilobytes.
+        """
+        self._writes = 0
+        if self.writable and self.unsent():
+            self._is_emptying = True
+            self.set_write_marks(0)
 
     def _write_parts(self, out: list[bytes]) -> None:
         """Write each large part without a copy.

@@ -19,7 +19,7 @@ from pronghorn.wire.request cimport Request
 cdef int _HEAD, _BODY, _DONE, _TUNNEL, _NOTHING
 cdef str GET
 cdef int _EVENT_NEED_DATA, _EVENT_HEAD, _EVENT_DATA
-cdef Py_ssize_t _MOST_PIPELINED, _MOST_GATHERED, _MOST_DISCARDED
+cdef Py_ssize_t _MOST_PIPELINED, _MOST_GATHERED, _MOST_OBJECTS, _MOST_DISCARDED
 cdef int _MOST_PARTS, _BUDGET, _REQUEST_COST
 cdef double _MOST_SECONDS
 

@@ -52,8 +52,9 @@ MOST_PARTS = 512
 MOST_SECONDS = 0.002
 _MOST_PARTS, _BUDGET, _MOST_SECONDS = MOST_PARTS, MOST_PARTS, MOST_SECONDS
 _REQUEST_COST = MOST_PARTS // MOST_REQUESTS
-#: Bytes of responses gathered into one write while several requests of one read are answered.
+#: Bytes of responses, and parts, gathered into one write while several requests of one turn are answered.
 _MOST_GATHERED = 65536
+_MOST_OBJECTS = 256
 #: Content that nobody wants is read to its end when it is at most this long; beyond, the connection is closed.
 _MOST_DISCARDED = 65536
 #: Seconds an idle connection stays open when draining, for a request that is already on its way.
@@ -406,7 +407,7 @@ class Http1(CycleOwner):
 
     def written(self, size: int) -> None:
         self._gathered += size
-        if not self._pumping or self._gathered > _MOST_GATHERED:
+        if not self._pumping or self._gathered > _MOST_GATHERED or len(self.out) > _MOST_OBJECTS:
             self.flush()
         if self.writer.complete:
             self._response_ended()

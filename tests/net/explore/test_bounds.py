@@ -25,8 +25,6 @@ MOST_IDLE = 12 * 1024
 #: Bytes that each peer would send.
 FLOOD = 5 * READ
 
-FAULTS = {"chunks of a byte", "chunks of two bytes", "chunks with extensions"}
-
 
 async def pour(wire: Wire, data: bytes, chance: random.Random, *, most: int) -> None:
     """Have ``data`` read in parts of random sizes, for as long as the server reads at all."""
@@ -52,12 +50,7 @@ class _Nothing(list[bytes]):
         pass
 
 
-def _marked() -> list[object]:
-    mark = pytest.mark.xfail(strict=True, reason="what waits is counted in bytes received")
-    return [pytest.param(name, marks=[mark] if name in FAULTS else []) for name in FLOODS]
-
-
-@pytest.mark.parametrize("name", _marked())
+@pytest.mark.parametrize("name", FLOODS)
 @in_loop
 async def test_a_flood(name: str) -> None:
     first, unit = FLOODS[name]
