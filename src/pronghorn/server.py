@@ -12,6 +12,7 @@ from typing import Any
 from pronghorn.acceptor import Acceptor
 from pronghorn.asgi.context import Context
 from pronghorn.defaultheaders import DefaultHeaders
+from pronghorn.droppedfields import DroppedFields
 from pronghorn.lifespan import Lifespan, LifespanFailed
 from pronghorn.net.connection import Connection
 from pronghorn.net.http1 import Http1
@@ -394,6 +395,7 @@ def _make_context(
     context.request_timeout = timeouts.request
     context.disconnect_grace_period = timeouts.disconnect_grace_period
     context.max_body_size = settings.limits.max_body_size
+    settings.rules.on_dropped = settings.trusting_rules.on_dropped = DroppedFields(log)
     context.rules = settings.rules
     context.trusting_rules = settings.trusting_rules
     context.root_path = settings.root_path

@@ -54,3 +54,12 @@ def test_the_setting_the_request_and_the_client_are_named(serve: Serve, tmp_path
     server.wait_log('ACCESS 414 "GET /xxx')
     server.wait_log('ACCESS 400 "GET /late HTTP/1.1"')
     assert 'ACCESS 417 "GET /late HTTP/1.1"' in server.log()
+
+
+def test_a_dropped_field_is_said_once(serve: Serve) -> None:
+    server = serve()
+    for _ in range(3):
+        assert server.get("/", "X_Api_Key: 1").status == 200
+    assert server.get("/", "Y_Key: 1").status == 200
+    server.wait_log(r"\[INFO\] Field 'y_key' is dropped, .*\(header_map=drop\)")
+    assert server.log().count("Field 'x_api_key' is dropped") == 1

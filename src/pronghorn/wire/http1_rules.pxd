@@ -20,6 +20,7 @@ cdef class Rules:
     cdef readonly str header_map
     cdef readonly frozenset forwarder_headers
     cdef readonly bint forwards_all
+    cdef public object on_dropped
 
     cpdef str method(self, bytes raw)
     cpdef int check_version(self, bytes version) except -1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from pronghorn.wire.errors import ProtocolError, shown
 from pronghorn.wire.http1_vocabulary import METHODS
@@ -21,7 +22,8 @@ class Rules:
     ``limit_request_line``, ``limit_request_field_size``: bytes, 0 for no limit. ``limit_request_fields``: fields, 0 for
     ``MOST_FIELDS``. ``limit_request_head``: bytes of a whole head or trailer section, and a bound to what the others
     leave open. ``header_map``: "drop", "refuse" or "dangerous". ``forwarder_headers``: upper-case names with an
-    underscore that are kept in a head, "*" for all (``forwards_all``); fill it for trusted peers only.
+    underscore that are kept in a head, "*" for all (``forwards_all``); fill it for trusted peers only. ``on_dropped``:
+    is called with the name, in lower case, of each field that ``header_map`` drops.
     """
 
     __slots__ = (
@@ -33,6 +35,7 @@ class Rules:
         "limit_request_fields",
         "limit_request_head",
         "limit_request_line",
+        "on_dropped",
         "permit_obsolete_folding",
         "permit_unconventional_http_method",
         "permit_unconventional_http_version",
@@ -66,6 +69,7 @@ class Rules:
         self.header_map = header_map
         self.forwarder_headers = frozenset(name.lower().encode("latin-1") for name in forwarder_headers)
         self.forwards_all = "*" in forwarder_headers
+        self.on_dropped: Callable[[bytes], None] | None = None
 
     def line_too_large(self, method_size: int) -> ProtocolError:
         """414 where the target is too long, 501 where it is the method (RFC 9112 section 3)."""
@@ -134,4 +138,8 @@ class Rules:
         if self.header_map == "refuse":
             reason = f"Field name {shown(name)} has an underscore"
             raise ProtocolError(400, reason, setting=f"header_map={self.header_map}")
-        return self.header_map == "dangerous"
+        if self.header_map == "dangerous":
+            return True
+        if self.on_dropped is not None:
+            self.on_dropped(name)
+        return False
