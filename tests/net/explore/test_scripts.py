@@ -60,7 +60,7 @@ SCRIPTS: dict[str, tuple[Script, ...]] = {
     ),
 }
 #: What is yet to be mended.
-FAULTS = {"FIN in an upload", "FIN in an upload in chunks"}
+FAULTS: set[str] = {"FIN in an upload", "FIN in an upload in chunks"}
 CARRIERS: list[tuple[str, Open]] = [
     ("asyncio", FakePeer),
     ("asyncio", lambda: FakePeer(1)),
