@@ -45,6 +45,10 @@ class Case:
         return f"{Path(self.file).stem}: {self.title}"
 
     @property
+    def where(self) -> str:
+        return f"{self.file}:{self.line}: {self.title}"
+
+    @property
     def refusal(self) -> Error | None:
         last = self.expected[-1] if self.expected else None
         return last if isinstance(last, Error) else None
@@ -59,6 +63,14 @@ def load(directory: Path = HTTP1) -> list[Case]:
             raise CorpusError(f"{case.file}:{case.line}: a second case is called {case.title!r}")
         names.add(case.name)
     return cases
+
+
+def by_file(cases: list[Case]) -> dict[str, list[Case]]:
+    """Return the cases of each file, under its name without the suffix."""
+    files: dict[str, list[Case]] = {}
+    for case in cases:
+        files.setdefault(Path(case.file).stem, []).append(case)
+    return files
 
 
 def read_file(path: Path) -> list[Case]:

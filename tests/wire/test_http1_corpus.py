@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import pytest
 
 from pronghorn.wire import errors, http1_parser, http1_rules
-from tests.corpus.loader import Case, load
+from tests.corpus.loader import Case, by_file, load
 from tests.corpus.transcript import Build, Error, Head, Reader, Transcript, transcript_of
 
 INSTALLED = Build.of("installed", http1_parser, http1_rules, errors)
@@ -25,12 +25,13 @@ NEXT_HEAD = Head("GET", b"/n", "1.1", "/n", b"/n", b"", ((b"host", b"n"),))
 #: Longer inputs are split at this many places, spread evenly, and around every line end.
 MOST_SPLITS = 400
 
-every_case = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+#: One test a file: a failure names the line of its case.
+each_file = pytest.mark.parametrize("cases", by_file(CASES).values(), ids=by_file(CASES))
 
 
 def assert_as_expected(case: Case, said: Transcript) -> None:
     """Compare exactly, but for the reason of a refusal, of which the case names a part."""
-    where = f"{case.file}:{case.line}: {case.title}"
+    where = case.where
     if case.refusal is None:
         assert said == case.expected, where
         return
@@ -58,30 +59,38 @@ def splits(data: bytes) -> Iterable[int]:
     return sorted({*range(1, len(data), step), *list(near_line_ends)[:MOST_SPLITS]})
 
 
-@every_case
-def test_whole(case: Case) -> None:
-    reader = Reader(INSTALLED, case.settings)
-    reader.feed(case.input)
-    assert_as_expected(case, reader.transcript)
-    if case.complete:
-        assert reader.parser.buffered() == 0
+@each_file
+def test_whole(cases: list[Case]) -> None:
+    for case in cases:
+        reader = Reader(INSTALLED, case.settings)
+        reader.feed(case.input)
+        assert_as_expected(case, reader.transcript)
+        if case.complete:
+            assert reader.parser.buffered() == 0, case.where
 
 
-@every_case
-def test_byte_by_byte(case: Case) -> None:
-    pieces = [case.input[at : at + 1] for at in range(len(case.input))]
-    assert_as_expected(case, transcript_of(INSTALLED, case.settings, pieces))
+@each_file
+def test_byte_by_byte(cases: list[Case]) -> None:
+    for case in cases:
+        pieces = [case.input[at : at + 1] for at in range(len(case.input))]
+        assert_as_expected(case, transcript_of(INSTALLED, case.settings, pieces))
 
 
-@every_case
-def test_split_in_two(case: Case) -> None:
-    for at in splits(case.input):
-        said = transcript_of(INSTALLED, case.settings, [case.input[:at], case.input[at:]])
-        assert_as_expected(case, said)
+@each_file
+def test_split_in_two(cases: list[Case]) -> None:
+    for case in cases:
+        for at in splits(case.input):
+            said = transcript_of(INSTALLED, case.settings, [case.input[:at], case.input[at:]])
+            assert_as_expected(case, said)
 
 
-@every_case
-def test_trailing_bytes(case: Case) -> None:
+@each_file
+def test_trailing_bytes(cases: list[Case]) -> None:
+    for case in cases:
+        assert_trailing_bytes_change_nothing(case)
+
+
+def assert_trailing_bytes_change_nothing(case: Case) -> None:
     if case.refusal is not None:
         # At once, so that a refusal cannot hang on where the read ended, and later, so that it cannot be
         # undone.
@@ -89,20 +98,21 @@ def test_trailing_bytes(case: Case) -> None:
         assert_as_expected(case, transcript_of(INSTALLED, case.settings, [case.input, NEXT]))
     elif case.complete:
         expected = [*case.expected, NEXT_HEAD]
-        assert transcript_of(INSTALLED, case.settings, [case.input + NEXT]) == expected
-        assert transcript_of(INSTALLED, case.settings, [case.input, NEXT]) == expected
+        assert transcript_of(INSTALLED, case.settings, [case.input + NEXT]) == expected, case.where
+        assert transcript_of(INSTALLED, case.settings, [case.input, NEXT]) == expected, case.where
     else:
-        assert_is_beginning(case.expected, transcript_of(INSTALLED, case.settings, [case.input + NEXT]))
+        assert_is_beginning(case, transcript_of(INSTALLED, case.settings, [case.input + NEXT]))
 
 
-def assert_is_beginning(before: Transcript, after: Transcript) -> None:
+def assert_is_beginning(case: Case, after: Transcript) -> None:
     """More bytes continue what was said and take nothing back."""
-    assert len(after) >= len(before)
+    before = case.expected
+    assert len(after) >= len(before), case.where
     for position, event in enumerate(before):
         if position == len(before) - 1 and not isinstance(event, Head):
-            assert after[position].data.startswith(event.data)  # type: ignore[union-attr]  # a Body
+            assert after[position].data.startswith(event.data), case.where  # type: ignore[union-attr]  # a Body
         else:
-            assert after[position] == event
+            assert after[position] == event, case.where
 
 
 def test_a_refusal_stays() -> None:
