@@ -23,11 +23,12 @@ def found(name: bytes) -> bytes | None:
     return known_name(b"x: y\r\n" + name + b": z", 6, 6 + len(name))
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != b"x-forwarded-port"])
-def test_a_common_name_is_one_object(name: bytes) -> None:
+def test_a_common_name_is_one_object() -> None:
     """A new name that does not come back shares its slot: find other factors, or do without it."""
-    for spelling in (name, name.upper(), name.title()):
-        assert found(spelling) is name
+    for name in NAMES:
+        if name != b"x-forwarded-port":
+            for spelling in (name, name.upper(), name.title()):
+                assert found(spelling) is name, spelling
 
 
 @given(tokens)

@@ -101,32 +101,21 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("method", "version", "status", "declared", "at_once", "framing", "sent", "goes_on"),
-    ROWS,
-    ids=lambda value: str(value),
-)
-def test_framing(
-    method: str,
-    version: str,
-    status: int,
-    declared: int,
-    at_once: bool,
-    framing: Framing,
-    sent: int | None,
-    goes_on: bool,
-) -> None:
-    bench = Bench(method, version).head(response_of(status, length=declared), b"hello", at_once)
-    if not at_once:
-        bench.data(b"", True)
-    assert bench.writer.framing is framing
-    assert bench.fields.get(b"content-length") == (None if sent is None else b"%d" % sent)
-    assert bench.fields.get(b"transfer-encoding") == (b"chunked" if framing is CHUNKED else None)
-    assert bench.writer.keep_alive is goes_on
-    assert bench.fields.get(b"connection") == (b"close" if not goes_on else b"keep-alive" if version == "1.0" else None)
-    assert bench.rest == {NONE: b"", CHUNKED: b"5\r\nhello\r\n0\r\n\r\n"}.get(framing, b"hello")
-    assert bench.writer.complete
-    assert bench.writer.sent == (0 if framing is NONE else 5)
+def test_framing() -> None:
+    for row in ROWS:
+        method, version, status, declared, at_once, framing, sent, goes_on = row
+        bench = Bench(method, version).head(response_of(status, length=declared), b"hello", at_once)
+        if not at_once:
+            bench.data(b"", True)
+        assert bench.writer.framing is framing, row
+        assert bench.fields.get(b"content-length") == (None if sent is None else b"%d" % sent), row
+        assert bench.fields.get(b"transfer-encoding") == (b"chunked" if framing is CHUNKED else None), row
+        assert bench.writer.keep_alive is goes_on, row
+        said = b"close" if not goes_on else b"keep-alive" if version == "1.0" else None
+        assert bench.fields.get(b"connection") == said, row
+        assert bench.rest == {NONE: b"", CHUNKED: b"5\r\nhello\r\n0\r\n\r\n"}.get(framing, b"hello"), row
+        assert bench.writer.complete, row
+        assert bench.writer.sent == (0 if framing is NONE else 5), row
 
 
 def test_the_table_is_complete() -> None:

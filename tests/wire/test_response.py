@@ -137,9 +137,8 @@ def test_defaults() -> None:
     assert Response(200, [], True).trailers
 
 
-@pytest.mark.parametrize("status", range(200, 600))
-def test_which_statuses_have_no_content(status: int) -> None:
-    assert Response(status, []).has_no_content is (status in (204, 205, 304))
+def test_which_statuses_have_no_content() -> None:
+    assert [status for status in range(200, 600) if Response(status, []).has_no_content] == [204, 205, 304]
 
 
 # -- fields with a meaning ------------------------------------------------------------------------------------------
