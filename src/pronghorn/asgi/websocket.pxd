@@ -39,8 +39,6 @@ cdef class WebSocketExchange(WebSocketInput):
     # when the last ping was sent, seconds of time.monotonic
     cdef double _pinged
     cdef readonly double latency
-    # the end
-    cdef readonly int close_code
 
     cdef _end(self, int code, str reason)
     cdef _refuse(self, int status, str reason=*, tuple headers=*, bint gone=*)
@@ -66,7 +64,6 @@ cdef class WebSocketExchange(WebSocketInput):
     cdef _end_sooner(self)
     @cython.locals(session=Session, now=double, is_ending=bint, most=double)
     cdef _await_peer(self)
-    cdef _put_disconnect(self, int code, str reason)
 
     cpdef send(self, message)
     cdef _send(self, dict message)
@@ -77,5 +74,4 @@ cdef class WebSocketExchange(WebSocketInput):
     cdef _deny(self, str kind, dict message)
 
     cdef int _set_state(self, int state) except -1
-    cdef _limit_backlog(self)
     cdef _observe_if_alone(self)

@@ -70,12 +70,11 @@ class WebSocketExchange(WebSocketInput):
     not · ``latency`` float: seconds that the last answered ping took, 0 before · otherwise as ``AppTask``.
     """
 
-    __slots__ = ("_deflater", "_denial", "_handshake", "_pinged", "_session", "_verdict", "close_code", "latency")
+    __slots__ = ("_deflater", "_denial", "_handshake", "_pinged", "_session", "_verdict", "latency")
 
     def __init__(self, context: Context, stream: Stream, request: Request, endpoint: Endpoint) -> None:
         super().__init__(context, request, context.websockets.max_queue)
         self._prepare(context, stream, request, endpoint)
-        self.close_code = 0
         self.latency = 0.0
         self._handshake: Any = None
         self._denial = False
@@ -413,12 +412,6 @@ class WebSocketExchange(WebSocketInput):
             most = _LOOK
         self.stream.wake_within(session.next(now, most))
 
-    def _put_disconnect(self, code: int, reason: str) -> None:
-        if self._last is None:
-            if not self.close_code:
-                self.close_code = int(code)
-            self._put_last({"type": "websocket.disconnect", "code": int(code), "reason": reason})
-
     # -- send -------------------------------------------------------------------------------------------------------
 
     def send(self, message: Event) -> Coroutine[Any, Any, None]:
@@ -559,28 +552,6 @@ class WebSocketExchange(WebSocketInput):
         if state == _CLOSED:
             self._limit_backlog()
         self._wake()
-
-    def _limit_backlog(self) -> None:
-        """The connection is gone. The application may take what came before, as long as it does take something."""
-        if self._grace is not None:
-            self._grace.cancel()
-            self._grace = None
-        timeout = self._context.websockets.backlog_timeout
-        if timeout and self._task is not None and (self._queue or self._held):
-            self._grace = self._context.loop.call_later(timeout, self._judge_backlog, self._taken)
-
-    def _judge_backlog(self, taken: int) -> None:
-        self._grace = None
-        if self._taken != taken:
-            self._limit_backlog()
-        elif self._queue or self._held:
-            ip = address_of(self.endpoint)
-            self._context.peer_log.info(ip, "%s from ip=%s: messages that nobody took are dropped", self.describe(), ip)
-            self._drop_queue()
-            self._parser = None
-            self._held = 0
-            self.on_asked()
-            self._put_disconnect(CloseCode.ABNORMAL, "")
 
     def _observe_if_alone(self) -> None:
         """The connection is gone; the application may go on for a while, the log does not wait for it."""

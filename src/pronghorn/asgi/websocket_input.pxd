@@ -22,6 +22,8 @@ cdef class WebSocketInput(Inbox):
     # whether anything came since the last ping; by when the message that is under way has to be complete, 0: none is
     cdef bint _heard
     cdef double _message_by
+    # how it ended, 0 while it has not
+    cdef readonly int close_code
 
     @cython.locals(parser=FrameParser)
     cpdef _read_frames(self)
@@ -33,6 +35,8 @@ cdef class WebSocketInput(Inbox):
     cdef _take_message(self, FrameParser parser)
     @cython.locals(unpacker=Unpacker)
     cpdef bint unpack(self, long long budget) except -1
+    cdef _put_disconnect(self, int code, str reason)
+    cdef _limit_backlog(self)
 
     cdef _answer_ping(self, bytes data)
     cdef _take_pong(self, bytes data)

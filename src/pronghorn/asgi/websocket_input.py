@@ -10,11 +10,12 @@ from enum import IntEnum
 
 from pronghorn.asgi.context import Context
 from pronghorn.asgi.inbox import Inbox
+from pronghorn.asgi.scope import address_of
 from pronghorn.wire import ws_frames
 from pronghorn.wire.request import Request
 from pronghorn.wire.ws_frames import FrameParser
 from pronghorn.wire.ws_messages import Unpacker
-from pronghorn.wire.ws_vocabulary import FrameError
+from pronghorn.wire.ws_vocabulary import CloseCode, FrameError
 
 
 class State(IntEnum):
@@ -48,11 +49,22 @@ _SHORT = 256
 class WebSocketInput(Inbox):
     """The receiving half of ``WebSocketExchange``."""
 
-    __slots__ = ("_heard", "_held", "_message_by", "_parser", "_peer_ended", "_stalled", "_state", "_unpacker")
+    __slots__ = (
+        "_heard",
+        "_held",
+        "_message_by",
+        "_parser",
+        "_peer_ended",
+        "_stalled",
+        "_state",
+        "_unpacker",
+        "close_code",
+    )
 
     def __init__(self, context: Context, request: Request, most_queued: int) -> None:
         super().__init__(context, request, most_queued)
         self._state = 0
+        self.close_code = 0
         self._parser: FrameParser | None = None
         self._unpacker: Unpacker | None = None
         self._held = 0
@@ -182,6 +194,34 @@ class WebSocketInput(Inbox):
             self._queue[0] = {"type": "websocket.receive", "bytes": unpacker.data}
         unpacker.release()
         return True
+
+    def _put_disconnect(self, code: int, reason: str) -> None:
+        if self._last is None:
+            if not self.close_code:
+                self.close_code = int(code)
+            self._put_last({"type": "websocket.disconnect", "code": int(code), "reason": reason})
+
+    def _limit_backlog(self) -> None:
+        """The connection is gone. The application may take what came before, as long as it does take something."""
+        if self._grace is not None:
+            self._grace.cancel()
+            self._grace = None
+        timeout = self._context.websockets.backlog_timeout
+        if timeout and self._task is not None and (self._queue or self._held):
+            self._grace = self._context.loop.call_later(timeout, self._judge_backlog, self._taken)
+
+    def _judge_backlog(self, taken: int) -> None:
+        self._grace = None
+        if self._taken != taken:
+            self._limit_backlog()
+        elif self._queue or self._held:
+            ip = address_of(self.endpoint)
+            self._context.peer_log.info(ip, "%s from ip=%s: messages that nobody took are dropped", self.describe(), ip)
+            self._drop_queue()
+            self._parser = None
+            self._held = 0
+            self.on_asked()
+            self._put_disconnect(CloseCode.ABNORMAL, "")
 
     # -- for the exchange to say ------------------------------------------------------------------------------------
 
