@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 import struct
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,7 +17,7 @@ from pronghorn.asgi.context import WebSocketSettings
 from pronghorn.net.connection import Connection
 from tests.asgi.chat import Hands
 from tests.asgi.doubles import settle, until
-from tests.net.sockets import Served
+from tests.net.sockets import HANGS, Served
 from tests.support.frames import BINARY, HANDSHAKE, sent
 from tests.support.loops import Run
 
@@ -98,6 +101,44 @@ def test_a_peer_that_leaves_while_nothing_is_read_is_noticed(
     for how in ("close", "half-close", "reset"):
         if not (secure and how == "half-close"):
             run(scenario(how))
+
+
+def test_a_peer_that_leaves_before_it_is_answered_is_noticed(run: Run) -> None:
+    """Though it has sent so much behind its handshake that nothing more is read."""
+
+    async def scenario(how: str) -> None:
+        app = Hands()
+        observed: list[int] = []
+        settings = WebSocketSettings(compression=False, close_timeout=0.01)
+        served = Served(app, websockets=settings, observer=lambda exchange: observed.append(exchange.status))
+        client, connection = await served.connect()
+        client.sendall(b"\r\n".join([b"GET / HTTP/1.1", b"host: x", *(b"%b: %b" % field for field in HANDSHAKE)]))
+        client.sendall(b"\r\n\r\n")
+        await app.connected()
+        client.sendall(MANY)
+        await settle(100)
+        client.sendall(MORE)
+        await settle(100)
+        assert connection.has_unread()
+        assert observed == []
+        leave(client, how)
+        await wait_for(lambda: observed)
+        assert observed == [499]
+        assert (await app.receive())["code"] == 1006
+        app.returns()
+        client.close()
+        await served.close()
+
+    for how in ("close", "half-close", "reset"):
+        run(scenario(how))
+
+
+async def wait_for(condition: Callable[[], Any]) -> None:
+    """For what takes its time by the clock."""
+    deadline = time.monotonic() + HANGS
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
 
 
 def test_a_peer_that_stays_has_all_its_messages_taken(run: Run) -> None:

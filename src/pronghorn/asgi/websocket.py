@@ -104,6 +104,7 @@ class WebSocketExchange(WebSocketInput):
             self._fail(error)
             return
         self._follow(task, False)
+        self._limit_answer()
 
     def _end_cancelled(self) -> None:
         if not self._cancelling and self._last is None:
@@ -174,6 +175,7 @@ class WebSocketExchange(WebSocketInput):
         if lost:
             self._lose()
         if self._state <= _DENYING:
+            self._stop_timer()
             self._limit_answer()
         elif not self._held:
             self._end_of_input()
@@ -196,18 +198,28 @@ class WebSocketExchange(WebSocketInput):
             self._close_with(CloseCode.ABNORMAL, "", b"", True)
 
     def _limit_answer(self) -> None:
-        """The peer has ended its side, and the handshake is not answered, or not completely."""
+        """Give the handshake its time to be answered once the peer has ended its side.
+
+        Look now and then whether it has: nothing is read where more came behind the handshake than is kept.
+        """
         timeout = self._context.websockets.close_timeout
         if timeout and self._grace is None and self._task is not None:
-            self._grace = self._context.loop.call_later(timeout, self._judge_answer, self.stream.sent)
+            judge = self._judge_answer
+            self._grace = self._context.loop.call_later(timeout, judge, self._peer_ended, self.stream.sent)
 
-    def _judge_answer(self, sent: int) -> None:
+    def _judge_answer(self, ended: bool, sent: int) -> None:
+        """The peer had ``ended`` a while ago, when ``sent`` bytes of an answer had been sent."""
         self._grace = None
-        if self._state == _DENYING and (self.stream.blocked() or self.stream.sent > sent):
-            self._limit_answer()  # there is a deadline for a peer that does not read
-        elif self._state <= _DENYING:
+        if self._state > _DENYING:
+            return
+        # There is a deadline for a peer that does not read.
+        is_answered = self._state == _DENYING and (self.stream.blocked() or self.stream.sent > sent)
+        if ended and not is_answered:
             self._abandon()
             self._put_disconnect(CloseCode.ABNORMAL, "")
+        else:
+            self._peer_ended = ended or self.stream.has_left()
+            self._limit_answer()
 
     def on_fault(self, error: ProtocolError) -> None:
         if self._state == _CONNECTING:
@@ -492,6 +504,7 @@ class WebSocketExchange(WebSocketInput):
             raise EventError(f"websocket.accept: {error}") from error
         self.status = CLIENT_CLOSED_REQUEST if self._peer_ended else 101
         self._is_answering = False
+        self._stop_timer()
         self._parser = FrameParser(settings.max_message_size, deflate is not None)
         inflater = None if deflate is None else deflate.inflater()
         self._unpacker = Unpacker(settings.max_message_size, settings.compression_ratio, inflater)

@@ -36,6 +36,7 @@ cdef class WebSocketInput(Inbox):
     @cython.locals(unpacker=Unpacker)
     cpdef bint unpack(self, long long budget) except -1
     cdef _put_disconnect(self, int code, str reason)
+    cdef _stop_timer(self)
     cdef _limit_backlog(self)
 
     cdef _answer_ping(self, bytes data)

@@ -201,11 +201,14 @@ class WebSocketInput(Inbox):
                 self.close_code = int(code)
             self._put_last({"type": "websocket.disconnect", "code": int(code), "reason": reason})
 
-    def _limit_backlog(self) -> None:
-        """The connection is gone. The application may take what came before, as long as it does take something."""
+    def _stop_timer(self) -> None:
         if self._grace is not None:
             self._grace.cancel()
             self._grace = None
+
+    def _limit_backlog(self) -> None:
+        """The connection is gone. The application may take what came before, as long as it does take something."""
+        self._stop_timer()
         timeout = self._context.websockets.backlog_timeout
         if timeout and self._task is not None and (self._queue or self._held):
             self._grace = self._context.loop.call_later(timeout, self._judge_backlog, self._taken)
