@@ -207,7 +207,7 @@ class TestEnviron:
     @pytest.mark.parametrize("name", OPERATIONS)
     def test_it_is_a_dict_from_the_first_touch(self, name: str) -> None:
         one = exchange()
-        plain = cgi_environ(one.request, one.endpoint)
+        plain = {**cgi_environ(one.request, one.endpoint), "asgi.client": "127.0.0.1"}
         assert OPERATIONS[name](Environ(one)) == OPERATIONS[name](plain)
 
     def test_set_and_delete(self) -> None:

@@ -152,6 +152,7 @@ ATOMS = [
     *("{server_name}e", "{server_port}e", "{remote_addr}e", "{remote_port}e", "{wsgi.url_scheme}e", "{wsgi.version}e"),
     *("{content_type}e", "{content_length}e", "{http_host}e", "{http_x_test}e", "{HTTP_user_agent}e", "{http_x-test}e"),
     *("{user_id}e", "{user}e", "{n}e", "{missing}e", "{http_missing}e", "{http_}e", "{server_software}e"),
+    *("{asgi.client}e", "{ASGI.client}E"),
 ]
 pieces = st.one_of(
     st.sampled_from(ATOMS).map(lambda name: f"%({name})s"),

@@ -211,13 +211,24 @@ def status_text(status: int) -> str:
     return status_line(status)[9:].decode("latin-1").rstrip()
 
 
+#: Of ``environ``: who the client is, as the application is told (``scope["client"]``).
+CLIENT_VARIABLE = "asgi.client"
+
+
+def client_of(endpoint: Endpoint) -> str:
+    """The address of the client, be it that a trusted proxy told it; "-" where there is none."""
+    client = endpoint.client
+    return "-" if client is None else client[0]
+
+
 class Environ(dict[str, Any]):
     """``environ``: a dict that fills itself when it is first touched.
 
     It holds what a WSGI worker's has but for the streams, and under their own names the entries of the scope's
     ``state``: what an application notes there (``request.state.user = ...`` in Starlette) can stand in a log line,
     ``%({user}e)s``.
-    Of a WebSocket it also holds ``websocket.close_code``, an int (RFC 6455 section 7.4).
+    It also holds ``asgi.client``, the address of the client as the application is told, which a trusted proxy may have
+    told us. Of a WebSocket it holds ``websocket.close_code``, an int (RFC 6455 section 7.4).
     """
 
     __slots__ = ("_exchange",)
@@ -230,6 +241,7 @@ class Environ(dict[str, Any]):
     def _fill(self) -> None:
         exchange, self._exchange = self._exchange, None
         super().update(cgi_environ(exchange.request, exchange.endpoint))
+        super().__setitem__(CLIENT_VARIABLE, client_of(exchange.endpoint))
         close_code = getattr(exchange, "close_code", 0)
         if close_code and exchange.status == _SWITCHING_PROTOCOLS:
             super().__setitem__("websocket.close_code", close_code)

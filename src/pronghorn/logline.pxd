@@ -8,7 +8,7 @@ from pronghorn.wire.response cimport Response
 
 cdef int _TEXT, _HOST, _TIME, _REQUEST_LINE, _STATUS, _SENT, _JOINED_FIELD, _METHOD, _PATH, _QUERY, _PROTOCOL, _USER
 cdef int _SECONDS, _MICROSECONDS, _MILLISECONDS, _DECIMAL_SECONDS, _FIELD, _RESPONSE_FIELD, _VARIABLE
-cdef int _FIELD_VARIABLE
+cdef int _FIELD_VARIABLE, _CLIENT
 cdef Py_ssize_t _MILLION, _DAY
 cdef object _now
 

@@ -15,7 +15,7 @@ from enum import IntEnum
 from typing import Any
 
 from pronghorn.environ import path_info, peer_of, protocol_of
-from pronghorn.logged import Environ
+from pronghorn.logged import CLIENT_VARIABLE, Environ, client_of
 from pronghorn.wire.request import Request
 
 
@@ -42,6 +42,7 @@ class Atom(IntEnum):
     RESPONSE_FIELD = 17  # {name}o
     VARIABLE = 18  # {name}e
     FIELD_VARIABLE = 19  # {http_name}e
+    CLIENT = 20  # {asgi.client}e
 
 
 _TEXT = int(Atom.TEXT)
@@ -64,6 +65,7 @@ _FIELD = int(Atom.FIELD)
 _RESPONSE_FIELD = int(Atom.RESPONSE_FIELD)
 _VARIABLE = int(Atom.VARIABLE)
 _FIELD_VARIABLE = int(Atom.FIELD_VARIABLE)
+_CLIENT = int(Atom.CLIENT)
 
 _MILLION = 1000000
 #: ``timedelta.seconds`` leaves whole days out, and so does Gunicorn.
@@ -147,6 +149,8 @@ class LineFormat:
             return self._user(request)
         if code == _RESPONSE_FIELD:
             return _response_field(exchange.response, argument)
+        if code == _CLIENT:
+            return _quoted(client_of(exchange.endpoint))
         if code == _FIELD_VARIABLE:
             value = _joined_field(request, argument[0])
             if value != "-" or not exchange.scope or not exchange.scope.get("state"):
@@ -306,6 +310,8 @@ def _part(name: str) -> _Line:
     if lower.startswith("{") and kind in ("}i", "}o", "}e"):
         inner = lower[1:-2]
         if kind == "}e":
+            if inner == CLIENT_VARIABLE:
+                return _CLIENT, None
             field = _FIELD_NAME.fullmatch(inner)
             return (_FIELD_VARIABLE, (field[1].replace("_", "-").encode(), inner)) if field else (_VARIABLE, inner)
         if inner.isascii():

@@ -367,3 +367,19 @@ def test_a_hook_that_fails_stops_the_server(serve: Serve, certificates: Certific
     server = serve(source=SOURCE, ready=False, config=config, **certificates.settings)
     assert server.wait_exit() == 3
     server.wait_log("TLS is not usable.*from the hook")
+
+
+def test_the_client_in_the_access_log(serve: Serve, tmp_path: Path) -> None:
+    path = str(tmp_path / "app.sock")
+    for text in ("LINE %(h)s %({asgi.client}e)s|", "LINE %(h)s %({asgi.client}e)1s|"):  # compiled, and Gunicorn's own
+        bind = ["127.0.0.1:0", f"unix:{path}"]
+        server = serve(source=SOURCE, accesslog="-", access_log_format=text, bind=bind)
+        server.get("/", "X-Forwarded-For: 198.51.100.7, 203.0.113.9")
+        server.wait_log(r"^LINE 127\.0\.0\.1 203\.0\.113\.9\|$")
+        server.get("/")
+        server.wait_log(r"^LINE 127\.0\.0\.1 127\.0\.0\.1\|$")
+        server.get("/", "X-Forwarded-For: 203.0.113.8", address=path)
+        server.wait_log(r"^LINE - 203\.0\.113\.8\|$")
+        server.get("/", address=path)
+        server.wait_log(r"^LINE - -\|$")
+        server.stop()
