@@ -35,6 +35,7 @@ from pronghorn.patches import patched_threads, unpatchable_loop
 from pronghorn.scoreboard import Scoreboard, identity_of
 from pronghorn.server import Server
 from pronghorn.settings import Options, SettingError, Settings
+from pronghorn.signals import Signals
 from pronghorn.tls import ServerTls
 from pronghorn.uvicornkwargs import apply_kwargs
 from pronghorn.watchdog import Watchdog, requests_under_way, stack_of
@@ -126,6 +127,17 @@ class AsyncWorker(Worker):
         self._executor = ThreadPoolExecutor(thread_name_prefix="asyncio")
         self.loop.set_default_executor(self._executor)
         asyncio.set_event_loop(self.loop)
+        self._signals = Signals(
+            self.loop,
+            self.log,
+            self,
+            {
+                signal.SIGTERM: self._stop,
+                signal.SIGINT: self._quit,
+                signal.SIGQUIT: self._quit,
+                signal.SIGUSR1: self.log.reopen_files,
+            },
+        )
 
     def load_wsgi(self) -> None:
         """Load the application and, still within the boot, all that may fail without it."""
@@ -253,6 +265,7 @@ class AsyncWorker(Worker):
         """
         if self._serving:
             self.notify()
+            self._signals.check()
             if self._watchdog is not None:
                 self._watchdog.beat()
         if self._tls is not None:
@@ -287,22 +300,13 @@ class AsyncWorker(Worker):
         finally:
             if self._watchdog is not None:
                 self._watchdog.stop()
-            self._ignore_signals()
+            self._signals.ignore()
             asyncio.set_event_loop(None)
             self.loop.close()
             leave_threads(self.log, self._time_left(), self._exit_code)
 
     def _time_left(self) -> float:
         return _LEAST_END if self._server is None else max(self._server.time_left, _LEAST_END)
-
-    def _ignore_signals(self) -> None:
-        """Nothing is left to stop: a repeated SIGTERM must not kill the process while its last hooks run."""
-        watched = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1)
-        signal.pthread_sigmask(signal.SIG_BLOCK, watched)
-        for number in watched:
-            self.loop.remove_signal_handler(number)
-            signal.signal(number, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, watched)
 
     # -- signals ----------------------------------------------------------------------------------------------------
 
@@ -311,10 +315,7 @@ class AsyncWorker(Worker):
 
         SIGABRT stays with ``signal.signal``: it has to run when the loop is blocked.
         """
-        self.loop.add_signal_handler(signal.SIGTERM, self._stop)
-        self.loop.add_signal_handler(signal.SIGINT, self._quit)
-        self.loop.add_signal_handler(signal.SIGQUIT, self._quit)
-        self.loop.add_signal_handler(signal.SIGUSR1, self.log.reopen_files)
+        self._signals.watch()
         self.loop.add_reader(self.PIPE[0], self._on_pipe)
 
     def _quit(self) -> None:
