@@ -99,11 +99,10 @@ class Server:
         self._recall: asyncio.Task[None] | None = None
         self._date_timer: asyncio.TimerHandle | None = None
         self.context = _make_context(app, settings, loop, log)
-        self.context.on_fatal = self._fail
         self._limiter: Limiter | None = None
         if settings.limits.concurrent_requests:
             most, queue = settings.limits.concurrent_requests, settings.limits.queued_requests
-            self._limiter = self.context.app = Limiter(app, most, queue, settings.health_path, log)
+            self._limiter = self.context.app = Limiter(self.context.app, most, queue, settings.health_path, log)
         if settings.response_headers:
             self.context.app = DefaultHeaders(self.context.app, settings.response_headers)
         if tls is not None:
@@ -170,12 +169,6 @@ class Server:
     def time_left(self) -> float:
         """Seconds of graceful_timeout that are left to a server that was told to stop."""
         return self._left(self._budget.graceful)
-
-    def _fail(self, error: BaseException) -> None:
-        """Something raised SystemExit or KeyboardInterrupt in the application: the worker ends with it."""
-        if not self._stopping.done():
-            self._stopped_at = self._loop.time()
-            self._stopping.set_exception(error)
 
     async def serve(self, on_ready: Callable[[], None]) -> None:
         """Serve until stopped. Raises LifespanFailed before ``on_ready`` is called, never after."""

@@ -6,8 +6,6 @@ import asyncio
 import sys
 from typing import Any
 
-import pytest
-
 from pronghorn.asgi.context import Context
 from tests.asgi.doubles import EAGER_POSSIBLE, RecordingLog, in_loop
 
@@ -39,12 +37,6 @@ async def test_contexts_share_nothing() -> None:
     first, second = new_context(), new_context()
     for name in ("tasks", "defaults", "templates"):
         assert getattr(first, name) is not getattr(second, name)
-
-
-@in_loop
-async def test_fatal_errors_are_raised_where_nobody_listens() -> None:
-    with pytest.raises(SystemExit):
-        new_context().on_fatal(SystemExit(3))
 
 
 @in_loop

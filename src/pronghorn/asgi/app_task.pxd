@@ -22,19 +22,26 @@ cdef class AppTask(Exchange):
     cdef readonly int status
     cdef readonly double started
     cdef bint _observed
-    # the task, while it runs; the timer that will cancel it
+    # the task, while it runs; its contextvars; the timer that will cancel it
     cdef object _task
+    cdef object _own_context
     cdef object _grace
     cdef bint _cancelling
 
     cdef _prepare(self, Context context, Stream stream, Request request, Endpoint endpoint)
     @cython.locals(context=Context)
+    cdef _enter(self)
+    @cython.locals(context=Context, keywords=dict)
     cdef _new_task(self, coroutine, bint eager)
+    cpdef remember(self, own)
+    cdef _within(self, do, tuple arguments)
     cdef _follow(self, task, bint eager)
     cpdef _finish(self, task)
-    cdef _fail(self, error)
-    cdef _end_cancelled(self)
-    cdef _end_returned(self)
+    cdef bint _is_answered(self) except -1
+    cpdef _fail(self, error)
+    cpdef _end_cancelled(self)
+    cpdef _end_returned(self)
     cdef _log_exception(self, error)
     cpdef str describe(self)
     cdef _observe(self)
+    cpdef _observe_here(self)

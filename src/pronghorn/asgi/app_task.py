@@ -1,15 +1,22 @@
 """The application's task for one request: how it starts, how it is cancelled and what came of it.
 
 Base of both kinds of exchange. What an outcome means for the peer is for them to say.
+
+Each request has a ``contextvars`` context of its own, a copy of the worker's, which no application runs in. Hooks, the
+application's call and its task, the access log and our own log lines all run in it. In whose context the loop calls us
+tells nothing: asyncio's reads on in that of whoever resumed reading.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
+from collections.abc import Callable
 from typing import Any
 
-from pronghorn.asgi import awaitables
+from pronghorn.asgi.awaitables import remembering
 from pronghorn.asgi.context import Context
+from pronghorn.asgi.errors import set_reported
 from pronghorn.asgi.scope import Endpoint
 from pronghorn.asgi.stream import Exchange, Stream
 from pronghorn.wire.request import Request
@@ -25,8 +32,8 @@ CLIENT_CLOSED_REQUEST = 499
 
 
 class AppTask(Exchange):
-    """Base of both kinds of exchange. A subclass calls ``_prepare`` when it is made, ``_run`` when it starts, and
-    implements ``_fail``, ``_end_cancelled`` and ``_end_returned``.
+    """Base of both kinds of exchange. A subclass calls ``_prepare`` when it is made, ``_enter``, ``_new_task`` and
+    ``_follow`` when it starts, and implements ``_fail``, ``_end_cancelled`` and ``_end_returned``.
 
     ``response`` Response or None · ``status`` int, what the client got · ``stream`` Stream · ``endpoint`` Endpoint ·
     ``scope`` dict · ``started`` float, seconds of ``time.monotonic``, as of the last sweep where the context is not
@@ -38,6 +45,7 @@ class AppTask(Exchange):
         "_context",
         "_grace",
         "_observed",
+        "_own_context",
         "_task",
         "endpoint",
         "logged",
@@ -60,18 +68,41 @@ class AppTask(Exchange):
         self.response: Response | None = None
         self.status = 0
         self.started = 0.0
+        self._own_context: contextvars.Context | None = None
         self._task: asyncio.Task[Any] | None = None
         self._grace: asyncio.TimerHandle | None = None
         self._cancelling = False
         self._observed = False
 
-    def _new_task(self, coroutine: Any, eager: bool) -> Any:
-        """A task for what the application returned when it was called; it may have ended when this returns."""
+    def _enter(self) -> None:
+        """Give the request its context, and run ``pre_request`` in it."""
         context = self._context
-        try:
-            return _Task(coroutine, **context.eagerly) if eager else context.create_task(coroutine)
-        except TypeError:  # an awaitable that is no coroutine
-            return context.create_task(awaitables.awaited(coroutine))
+        own = self._own_context = context.contextvars.copy()
+        if context.pre_request is not None:
+            own.run(context.pre_request, self)
+
+    def _new_task(self, coroutine: Any, eager: bool) -> Any:
+        """A task for the application's coroutine, in the request's context; it may have ended when this returns."""
+        context = self._context
+        own = self._own_context
+        if eager:
+            keywords = context.eagerly
+            keywords["context"] = own
+            task = _Task(coroutine, **keywords)
+            keywords["context"] = None  # nothing of a request is to outlive it
+            return task
+        if context.names_context:
+            return context.create_task(coroutine, context=own)
+        return own.run(context.create_task, remembering(coroutine, self.remember))  # type: ignore[union-attr]
+
+    def remember(self, own: contextvars.Context) -> None:
+        """Have what is still to come run in ``own``: the application's last words were in that context."""
+        self._own_context = own
+
+    def _within(self, do: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        """Call ``do`` in a copy of the request's context, which may itself be entered, where a loop is re-entered."""
+        own = self._own_context
+        (self._context.contextvars if own is None else own).copy().run(do, *arguments)
 
     def _follow(self, task: asyncio.Task[Any], eager: bool) -> None:
         """Bring the exchange to its end as soon as ``task`` has ended."""
@@ -80,7 +111,7 @@ class AppTask(Exchange):
         else:
             self._task = task
             self._context.tasks.add(task)
-            task.add_done_callback(self._finish)
+            task.add_done_callback(self._finish, context=self._context.contextvars.copy())
 
     def _finish(self, task: asyncio.Task[Any]) -> None:
         """The application has returned, raised or been cancelled: bring the exchange to an end."""
@@ -93,13 +124,17 @@ class AppTask(Exchange):
         try:
             error = _exception_of(task) if self._context.eager else task.exception()
         except asyncio.CancelledError:
-            self._end_cancelled()
+            self._within(self._end_cancelled, ())
         else:
             if error is not None:
-                self._fail(error)
-            else:
-                self._end_returned()
+                self._within(self._fail, (error,))
+            elif not self._is_answered():
+                self._within(self._end_returned, ())
         self._observe()
+
+    def _is_answered(self) -> bool:
+        """Whether there is nothing to be done when the application returns."""
+        return False
 
     def _fail(self, error: BaseException) -> None:
         """The application has raised."""
@@ -114,6 +149,8 @@ class AppTask(Exchange):
         raise NotImplementedError
 
     def _log_exception(self, error: BaseException) -> None:
+        if not isinstance(error, Exception):
+            set_reported(error)
         self._context.log.error("Exception in ASGI application, %s", self.describe(), exc_info=error)
 
     def describe(self) -> str:
@@ -122,6 +159,11 @@ class AppTask(Exchange):
 
     def _observe(self) -> None:
         """Tell the observer, once, that this is over, or that nobody is left to answer."""
+        if self._context.observer is not None and not self._observed:
+            self._within(self._observe_here, ())
+
+    def _observe_here(self) -> None:
+        """As ``_observe``, in the context that we are called in: the application's, within ``send``."""
         observer = self._context.observer
         if observer is not None and not self._observed:
             self._observed = True

@@ -2,12 +2,16 @@
 
 Each is a ``collections.abc.Coroutine``: it can be awaited, given to ``create_task`` or ``gather``, and passes
 ``asyncio.iscoroutine``. Making and running a coroutine with a frame costs about as much as the whole of ``send``.
-``awaited`` is the other way round: it makes a coroutine of an awaitable that is none.
+``coroutine_function`` is the other way round: it sees that a call of the application is nothing but a coroutine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+import contextvars
+import functools
+import inspect
+from collections.abc import Callable, Coroutine
+from types import FunctionType, MethodType
 from typing import Any, NoReturn
 
 
@@ -77,9 +81,35 @@ def _thrown(kind: Any, value: Any, traceback: Any) -> BaseException:
     return error if traceback is None else error.with_traceback(traceback)
 
 
-async def awaited(result: Any) -> None:
-    """Run an application whose call returned an awaitable that is no coroutine: asyncio takes coroutines only."""
-    await result
+def coroutine_function(app: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
+    """Return ``app`` as a callable none of whose code runs when it is called, but all of it in the coroutine.
+
+    So whatever the application does, it does in its task. It may be a plain callable and return any awaitable.
+    """
+    if _runs_nothing_when_called(app):
+        return app
+
+    async def call(*arguments: Any) -> None:
+        await app(*arguments)
+
+    return call
+
+
+def _runs_nothing_when_called(app: Any) -> bool:
+    """Told by what Python does with it. Marks do not count, for ``inspect.markcoroutinefunction`` marks anything."""
+    while type(app) in (functools.partial, MethodType):
+        app = app.func if type(app) is functools.partial else app.__func__
+    if type(app) is not FunctionType:
+        app = next((vars(kind)["__call__"] for kind in type(app).__mro__ if "__call__" in vars(kind)), None)
+    return type(app) is FunctionType and bool(app.__code__.co_flags & inspect.CO_COROUTINE)
+
+
+async def remembering(coroutine: Any, remember: Callable[[contextvars.Context], None]) -> None:
+    """Run ``coroutine`` in a task that cannot be asked for its context, and tell that to ``remember``."""
+    try:
+        await coroutine
+    finally:
+        remember(contextvars.copy_context())
 
 
 for _type in (Done, Failed):

@@ -17,10 +17,10 @@ cdef class Context:
     cdef public set tasks
     cdef public object contextvars
     cdef public bint eager
+    cdef public bint names_context
     cdef public dict eagerly
     cdef public dict on_loop
     cdef public object create_task
-    cdef public object on_fatal
     # times in seconds
     cdef public double clock
     cdef public double margin

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from pronghorn.asgi.awaitables import coroutine_function
 from pronghorn.asgi.forwarding import Forwarder
 from pronghorn.asgi.peer_log import PeerLog
 from pronghorn.asgi.round import Round
@@ -75,8 +76,8 @@ class Context:
         "margin",
         "max_body_size",
         "max_requests",
+        "names_context",
         "observer",
-        "on_fatal",
         "on_limit",
         "on_loop",
         "peer_log",
@@ -99,7 +100,7 @@ class Context:
     )
 
     def __init__(self, app: Callable[..., Any], loop: asyncio.AbstractEventLoop, log: Any) -> None:
-        self.app = app
+        self.app: Callable[..., Any] = coroutine_function(app)
         self.loop = loop
         self.log = log
         self.peer_log = PeerLog(log)
@@ -107,13 +108,15 @@ class Context:
         self.root_path = ""
         # tasks
         self.tasks: set[asyncio.Task[Any]] = set()
+        #: What the context of each request is a copy of. No code of an application runs in it.
         self.contextvars = contextvars.copy_context()
         self.create_task: Callable[..., asyncio.Task[Any]] = loop.create_task
         self.eager = False
+        #: Whether ``create_task`` takes the task's context.
+        self.names_context = False
         #: Keywords of futures and of tasks that start at once. In a call they would be made into a dict each time.
         self.on_loop = {"loop": loop}
-        self.eagerly = {"loop": loop, "eager_start": True}
-        self.on_fatal: Callable[[BaseException], None] = _raise
+        self.eagerly: dict[str, Any] = {"loop": loop, "eager_start": True, "context": None}
         # times
         self.clock = 0.0
         self.margin = 0.0
@@ -158,6 +161,7 @@ class Context:
         """
         is_default = self.loop.get_task_factory() is None
         self.eager = eager and is_default and sys.version_info >= (3, 12)
+        self.names_context = is_default and sys.version_info >= (3, 11)
         self.create_task = functools.partial(asyncio.Task, loop=self.loop) if is_default else self.loop.create_task
 
     def set_defaults(self, date: bytes, server: bytes) -> None:
@@ -170,10 +174,6 @@ class Context:
         if self.requests >= self.max_requests and not self.draining:
             self.draining = True  # at once, so that this very response announces the end
             self.on_limit()
-
-
-def _raise(error: BaseException) -> None:
-    raise error
 
 
 def _nobody(peer: Address) -> bool:

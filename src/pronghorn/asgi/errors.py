@@ -59,6 +59,20 @@ def hands_on_disconnect(error: BaseException) -> bool:
     return any(type(value) is dict and value.get("type") == "http.disconnect" for value in held)
 
 
+def set_reported(error: BaseException) -> None:
+    """Note on ``error``, and on the members of a group, that it stands in the log. No other place goes with it."""
+    BaseException.__setattr__(error, _REPORTED, True)
+    for member in _members(error):
+        set_reported(member)
+
+
+def is_reported(error: BaseException) -> bool:
+    return _REPORTED in vars(error)
+
+
+_REPORTED = "_pronghorn_reported"
+
+
 def _members(error: BaseException) -> tuple[BaseException, ...]:
     """What an exception group holds: Python's own (3.11) or its backport's."""
     members = getattr(error, "exceptions", ())

@@ -41,6 +41,7 @@ cdef class HttpExchange(Source):
     cpdef open(self, Context context, Stream stream, Request request, Endpoint endpoint)
     @cython.locals(context=Context)
     cpdef start(self)
+    cdef bint _is_answered(self) except -1
     @cython.locals(chunks=list)
     cpdef on_data(self, bytes data)
     @cython.locals(unanswered=bint)

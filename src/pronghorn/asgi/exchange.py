@@ -108,19 +108,17 @@ class HttpExchange(Source):
             self.endpoint = endpoint_of(self.request, self.endpoint, context)
         self.started = _monotonic() if context.timed else context.clock
         try:
-            if context.pre_request is not None:
-                context.pre_request(self)
+            self._enter()
             self.scope = http_scope(self.request, self.endpoint, context)
             task = self._new_task(context.app(self.scope, self.receive, self.send), context.eager)
-        except (SystemExit, KeyboardInterrupt) as error:
-            self._fail(error)
-            context.on_fatal(error)
-            return
-        except Exception as error:
-            self._fail(error)
+        except BaseException as error:  # a task that starts at once raises SystemExit, as asyncio's loops would
+            self._within(self._fail, (error,))
             self._observe()
             return
         self._follow(task, context.eager)
+
+    def _is_answered(self) -> bool:
+        return self._sending >= _DONE
 
     def _end_cancelled(self) -> None:
         if self._sending >= _DONE:
@@ -134,8 +132,6 @@ class HttpExchange(Source):
         self._answer_failure(503 if self._cancelling else 500)
 
     def _end_returned(self) -> None:
-        if self._sending >= _DONE:
-            return
         if self._receiving == _GONE:  # it was told, or could have asked: there is nobody to finish for
             self._context.log.debug("ASGI application ended with its client: %s", self.describe())
         elif self._sending == _IDLE:
@@ -376,7 +372,7 @@ class HttpExchange(Source):
                 try:
                     self.stream.send_head(response, data, True)
                 finally:
-                    self._observe()
+                    self._observe_here()
         elif self._sending == _IDLE:
             raise EventError("http.response.body sent before http.response.start")
         elif self._sending == _FILE:
@@ -389,7 +385,7 @@ class HttpExchange(Source):
         try:
             self.stream.send_data(data, True)
         finally:
-            self._observe()
+            self._observe_here()
 
     def _send_file(self, message: Event) -> None:
         kind = message["type"]
@@ -445,7 +441,7 @@ class HttpExchange(Source):
             return
         self._set_sending(_DONE)
         self.stream.send_trailers(self._held_trailers if self.request.accepts_trailers else [])
-        self._observe()
+        self._observe_here()
 
     def _send_early_hint(self, message: Event) -> None:
         if self._sending > _HELD:

@@ -94,14 +94,13 @@ class WebSocketExchange(WebSocketInput):
         request = self.request
         self._handshake = ws_handshake.read(request.method, request.http_version, request.headers)
         try:
-            if context.pre_request is not None:
-                context.pre_request(self)
+            self._enter()
             self.scope = websocket_scope(request, self.endpoint, context, self._handshake.subprotocols)
             self._put({"type": "websocket.connect"}, 0)
             # A method of Python's own, for ``receive`` is Python's: a call through compiled code would cost more.
             task = self._new_task(context.app(self.scope, MethodType(receive, self), self.send), False)
-        except Exception as error:
-            self._fail(error)
+        except BaseException as error:
+            self._within(self._fail, (error,))
             return
         self._follow(task, False)
         self._limit_answer()
