@@ -78,7 +78,7 @@ class AccessLog:
             if not self._gather(exchange):
                 req = exchange.logged or LoggedRequest(exchange.request, exchange.endpoint)
                 self._call_access(exchange, req, LoggedResponse(exchange), Environ(exchange))
-        except Exception:
+        except BaseException:
             report(self._logger, "Exception in the access log")
 
     def log_shaped(self, exchange: Any, req: LoggedRequest, resp: LoggedResponse, environ: Environ) -> None:
@@ -86,7 +86,7 @@ class AccessLog:
         try:
             if not self._gather(exchange):
                 self._call_access(exchange, req, resp, environ)
-        except Exception:
+        except BaseException:
             report(self._logger, "Exception in the access log")
 
     def _call_access(self, exchange: Any, req: Any, resp: Any, environ: Any) -> None:
@@ -132,7 +132,7 @@ def report(logger: Any, message: str) -> None:
     """Log the exception in hand, by a logger that may itself be what is broken."""
     try:
         logger.exception(message)
-    except Exception:
+    except BaseException:
         traceback.print_exc()
 
 

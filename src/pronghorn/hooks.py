@@ -72,7 +72,7 @@ class RequestHooks:
             return  # it could not be read: like Gunicorn's own workers, no hook is told
         try:
             self._post_request(self._worker, req, environ, resp)
-        except Exception:
+        except BaseException:  # also SystemExit: a hook is called where the application sends, or the client leaves
             report(self._worker.log, "Exception in post_request hook")
 
 

@@ -10,7 +10,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -20,19 +20,33 @@ _CANCELLATION = 1.0
 _LEAST_EXIT = 0.3
 
 
-def end_tasks(loop: asyncio.AbstractEventLoop, executor: ThreadPoolExecutor, seconds: float) -> None:
-    """Run ``loop`` until what is left of the application has ended, for about ``seconds`` at most."""
+def end_tasks(
+    loop: asyncio.AbstractEventLoop,
+    executor: ThreadPoolExecutor,
+    seconds: float,
+    run: Callable[[asyncio.Future[Any]], Any] | None = None,
+) -> None:
+    """Run ``loop`` until what is left of the application has ended, for about ``seconds`` at most.
+
+    ``run``: runs the loop until a future is done; the loop's own method where it is not given.
+    """
+    run = run or loop.run_until_complete
     rest: list[Any] = [task for task in asyncio.all_tasks(loop) if not task.done()]
     for task in rest:
         task.cancel()
-    _run(loop, rest, min(seconds, _CANCELLATION))
-    _run(loop, [loop.create_task(loop.shutdown_asyncgens())], min(seconds, _CANCELLATION))
-    _run(loop, [_shut_down(loop, executor)], seconds)
+    _run(loop, run, rest, min(seconds, _CANCELLATION))
+    _run(loop, run, [loop.create_task(loop.shutdown_asyncgens())], min(seconds, _CANCELLATION))
+    _run(loop, run, [_shut_down(loop, executor)], seconds)
 
 
-def _run(loop: asyncio.AbstractEventLoop, awaited: list[Any], seconds: float) -> None:
+def _run(
+    loop: asyncio.AbstractEventLoop,
+    run: Callable[[asyncio.Future[Any]], Any],
+    awaited: list[Any],
+    seconds: float,
+) -> None:
     if awaited:
-        loop.run_until_complete(asyncio.wait(awaited, timeout=seconds))
+        run(loop.create_task(asyncio.wait(awaited, timeout=seconds)))
 
 
 def _shut_down(loop: asyncio.AbstractEventLoop, executor: ThreadPoolExecutor) -> Awaitable[None]:

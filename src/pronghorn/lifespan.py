@@ -80,7 +80,11 @@ class Lifespan:
         except asyncio.CancelledError as error:
             self._ended(error)  # also when the application cancelled itself: nobody must wait for its answer
             raise
-        except Exception as error:
+        except (SystemExit, KeyboardInterrupt) as error:
+            if not self._started.done():
+                raise  # the worker cannot begin to serve
+            self._ended(error)
+        except BaseException as error:
             self._ended(error)
         else:
             self._ended(None)

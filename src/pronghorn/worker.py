@@ -27,6 +27,7 @@ from pronghorn.accesslog import AccessLog
 from pronghorn.application import NoAsgiApplication, servable
 from pronghorn.build import compiled
 from pronghorn.errorpage import ErrorPage
+from pronghorn.escapes import ESCAPING, Escapes
 from pronghorn.hooks import RequestHooks
 from pronghorn.leftovers import end_tasks, leave_threads
 from pronghorn.lifespan import LifespanFailed
@@ -44,6 +45,8 @@ from pronghorn.watchdog import Watchdog, requests_under_way, stack_of
 _HEARTBEAT = 0.5
 #: Seconds for what the application left behind, where no time of graceful_timeout is left.
 _LEAST_END = 0.2
+#: Exit codes of a worker that end the master, and with it the server: they are for what keeps a worker from booting.
+_MASTER_ENDS = (Arbiter.WORKER_BOOT_ERROR, Arbiter.APP_LOAD_ERROR)
 
 
 class AsyncWorker(Worker):
@@ -187,12 +190,15 @@ class AsyncWorker(Worker):
 
     def run(self) -> None:
         """Serve until told to stop; return, so that ``worker_exit`` and ``atexit`` run."""
+        escapes = Escapes(self.loop, self.log, lambda: self._serving and not self._exit_code)
         try:
-            self.loop.run_until_complete(self._serve())
+            escapes.run(self.loop.create_task(self._serve()))
         except LifespanFailed as error:
             self.log.error("Application startup failed: %s", error)
             self._exit_code = Arbiter.WORKER_BOOT_ERROR
-        except (Exception, SystemExit) as error:
+        except (Exception, *ESCAPING) as error:
+            if self._serving and isinstance(error, SystemExit) and error.code in _MASTER_ENDS:
+                raise SystemExit(1) from error
             if self._serving or not self.alive:
                 raise
             # Gunicorn would start another worker at once, and so on for ever.
@@ -200,7 +206,7 @@ class AsyncWorker(Worker):
             self._exit_code = Arbiter.WORKER_BOOT_ERROR
         finally:
             try:
-                self._end()
+                self._end(escapes)
             except Exception:
                 if not self._exit_code:
                     raise
@@ -290,14 +296,15 @@ class AsyncWorker(Worker):
         if self._server is not None:
             self._server.stop(quick)
 
-    def _end(self) -> None:
+    def _end(self, escapes: Escapes) -> None:
         """End what the application left, and be heard by the arbiter until then."""
         self._booting.set()
         if self._row is not None:
             self._row.free()
         try:
-            end_tasks(self.loop, self._executor, self._time_left())
+            end_tasks(self.loop, self._executor, self._time_left(), escapes.run)
         finally:
+            escapes.flush()
             if self._watchdog is not None:
                 self._watchdog.stop()
             self._signals.ignore()
@@ -321,8 +328,12 @@ class AsyncWorker(Worker):
     def _quit(self) -> None:
         if self.alive or not self._quitting:
             self._quitting = True
-            self.cfg.worker_int(self)
-        self._stop(quick=True)
+            try:
+                self.cfg.worker_int(self)
+            finally:
+                self._stop(quick=True)
+        else:
+            self._stop(quick=True)
 
     _quitting = False
     _told_at = 0.0

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from pronghorn.asgi.errors import ClientDisconnected
+from pronghorn.asgi.errors import ClientDisconnected, is_reported
 from pronghorn.asgi.exchange import HttpExchange, Sending
 from pronghorn.asgi.stream import RecordingStream
 from tests.asgi.apps import Receive, Send, body, start
 from tests.asgi.bench import TO_SENDING, Bench, Oops, Scope
-from tests.asgi.doubles import Timers, in_loop, make_context, settle, until
+from tests.asgi.doubles import RecordingLog, Timers, in_loop, make_context, settle, until
 from tests.asgi.support import make_endpoint, make_request
 
 # -- outcomes -------------------------------------------------------------------------------------------------------
@@ -450,62 +452,68 @@ async def test_what_the_stream_refuses_comes_out_of_send(more: bool) -> None:
     assert len(bench.observed) == (0 if more else 1)
 
 
-# -- what ends the worker -------------------------------------------------------------------------------------------
+# -- what ends a process elsewhere ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
-@in_loop
-async def test_a_fatal_error_from_the_call_is_told(kind: type[BaseException]) -> None:
-    told: list[BaseException] = []
-    bench = Bench(on_fatal=told.append)
-    error = kind()
-
-    def app(scope: Scope, receive: Receive, send: Send) -> Any:
-        raise error
-
-    bench.context.app = app
-    await bench.start()
-    assert told == [error]
-    head = bench.head()
-    assert head is not None
-    assert head[0] == 500
-    assert len(bench.observed) == 1
+class NotAnException(BaseException):
+    pass
 
 
-@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
-@pytest.mark.parametrize("steps", [0, 1])
-def test_a_fatal_error_in_the_application(eager: bool, kind: type[BaseException], steps: int) -> None:
-    """It is told where the application started at once, and ends the loop otherwise; the client gets its 500 first."""
-    told: list[BaseException] = []
-    streams: list[RecordingStream] = []
-    error = kind()
+FATAL = [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), NotAnException()]
 
+
+def ends_with(error: BaseException, steps: int) -> Callable[..., Any]:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         for _ in range(steps):
             await asyncio.sleep(0)
         raise error
 
-    async def serve() -> None:
-        context = make_context(app, eager=eager, on_fatal=told.append)
-        streams.append(RecordingStream())
-        HttpExchange(context, streams[0], make_request(), make_endpoint(context)).start()
+    return app
+
+
+def calls_and_raises(error: BaseException) -> Callable[..., Any]:
+    def app(scope: Scope, receive: Receive, send: Send) -> Any:
+        raise error
+
+    return app
+
+
+def hook_raises(error: BaseException) -> Callable[[Any], None]:
+    def hook(exchange: Any) -> None:
+        raise error
+
+    return hook
+
+
+@pytest.mark.parametrize("error", FATAL, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("place", ["at once", "later", "call", "pre_request"])
+def test_what_is_no_exception_is_a_failure_like_others(eager: bool, error: BaseException, place: str) -> None:
+    """The loop may end with it, for that is asyncio's way. Entered again, it goes on where it was."""
+    app = calls_and_raises(error) if place == "call" else ends_with(error, int(place == "later"))
+    hook = hook_raises(error) if place == "pre_request" else None
+    stream = RecordingStream()
+    observed: list[int] = []
+
+    async def serve() -> RecordingLog:
+        context = make_context(
+            app, eager=eager, pre_request=hook, observer=lambda exchange: observed.append(exchange.status)
+        )
+        HttpExchange(context, stream, make_request(), make_endpoint(context)).start()
         await settle()
+        log: RecordingLog = context.log
+        return log
 
     loop = asyncio.new_event_loop()
     try:
-        if eager and not steps:
-            loop.run_until_complete(serve())
-            assert told == [error]
-        else:
-            with pytest.raises(kind):
-                loop.run_until_complete(serve())
-            loop.run_until_complete(settle())
-            assert told == []
-        assert streams[0].complete
+        serving = loop.create_task(serve())
+        while not serving.done():
+            with contextlib.suppress(SystemExit, KeyboardInterrupt):
+                loop.run_until_complete(serving)
+        assert stream.complete
+        assert observed == [500]
+        assert serving.result().raised == [error]
+        assert is_reported(error)
     finally:
-        for task in asyncio.all_tasks(loop):
-            task.cancel()
-        loop.run_until_complete(settle())
         loop.close()
 
 
