@@ -5,16 +5,19 @@ from __future__ import annotations
 import io
 import logging
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from gunicorn.config import AccessLogFormat, Config
-from gunicorn.glogging import Logger
+from gunicorn.glogging import Logger, SafeAtoms
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pronghorn.accesslog import AccessLog
+from pronghorn.logged import Environ
 from pronghorn.logline import LineFormat
+from pronghorn.wire.escaping import escaped
 from pronghorn.wire.response import Response
 from tests.support.finished import FinishedExchange, make_endpoint, make_request
 
@@ -66,7 +69,8 @@ RESPONSE_FIELD_NAMES = [b"content-type", b"Content-Type", b"X-App", b"x-app", b"
 VISIBLE = bytes(range(0x21, 0x7F))
 
 visible = st.lists(st.sampled_from(VISIBLE), max_size=12).map(bytes)
-values = st.one_of(visible, st.lists(st.integers(0x20, 0xFF).filter(lambda c: c != 0x7F), max_size=12).map(bytes))
+obs_text = st.lists(st.integers(0x20, 0xFF).map(lambda c: 9 if c == 0x7F else c), max_size=12)
+values = st.one_of(visible, obs_text.map(bytes))
 credentials = st.sampled_from(
     [
         b"Basic YWRhOnNlY3JldA==",
@@ -76,13 +80,18 @@ credentials = st.sampled_from(
         b"Basic w4R4OnA=",
         b"Basic //86YQ==",
         b"Bearer x",
+        b"Basic YQpiG1sxbTp4",
+        b"Basic 4oCueDp5",
     ]
 )
 fields = st.one_of(st.tuples(st.sampled_from(FIELD_NAMES), values), st.tuples(st.just(b"authorization"), credentials))
 paths = st.one_of(
     visible.map(lambda text: b"/" + text.replace(b"?", b"")),
     st.sampled_from(
-        [b"*", b"/", b"/a%20b", b"/caf%C3%A9", b"/%22", b"/%0A", b"/%ff", b"/app", b"/app/x", b"/apple", b"-"]
+        [
+            *(b"*", b"/", b"/a%20b", b"/caf%C3%A9", b"/%22", b"/%0A", b"/%1B[1m", b"/%C2%9B", b"/%7F%00", b"/%ff"),
+            *(b"/app", b"/app/x", b"/apple", b"-"),
+        ]
     ),
 )
 
@@ -114,7 +123,7 @@ def exchanges(draw: st.DrawFn) -> FinishedExchange:
             st.none(),
             st.dictionaries(
                 st.sampled_from(["user_id", "User", "REMOTE_ADDR", "path_info", "http_x_test", "n"]),
-                st.one_of(st.text(max_size=5), st.integers(), st.none()),
+                st.one_of(st.text(max_size=5), st.integers(), st.none(), st.just(Path("a\nb")), st.just(b"\n")),
             ),
         )
     )
@@ -188,6 +197,47 @@ def test_every_atom_alone() -> None:
     for name in ATOMS:
         compiled, own = written_by_both(f"%({name})s", exchange)
         assert compiled == own, name
+
+
+#: What would begin a line of its own, or a terminal's command, encoded as a peer may send it.
+HOSTILE = FinishedExchange(
+    make_request(
+        "GET",
+        b"/%0AGET%0D/%1B[2J%C2%9B%7F%00%E2%80%A8?%0A%1B",
+        [
+            *((name, b"a\x9b31m\x85\tb") for name in (b"referer", b"user-agent", b"x-test", b"content-type")),
+            (b"authorization", b"Basic YQpiG1sxbcKb4oCo4oCuOng="),
+        ],
+    ),
+    make_endpoint(),
+    Response(200, [(b"X-App", b"a\x9b\t")]),
+    scope={"type": "http", "state": {"user": "a\nb\x1b\u2028\ud800", "n": Path("a\nb\x9b")}},
+)
+
+
+def test_no_control_character_of_a_peer_is_in_a_line() -> None:
+    for name in ATOMS:
+        for line in written_by_both(f"%({name})s", HOSTILE):
+            assert escaped(line.removesuffix("\n")) == line.removesuffix("\n"), name
+    for name, shown in (
+        ("U", r"/\x0aGET\x0d/\x1b[2JÂ\x9b\x7f\x00â\x80¨"),
+        ("q", "%0A%1B"),
+        ("u", r"a\x0ab\x1b[1m\x9b\u2028\u202e"),
+        ("a", r"a\x9b31m\x85\x09b"),
+        ("{x-app}o", r"a\x9b\x09"),
+        ("{user}e", r"a\x0ab\x1b\u2028\ud800"),
+        ("{n}e", r"a\x0ab\x9b"),
+    ):
+        assert written_by_both(f"%({name})s", HOSTILE) == (shown + "\n",) * 2, name
+
+
+def test_what_is_harmless_is_as_gunicorn_writes_it() -> None:
+    """Against the atoms as Gunicorn has them, not as they are put into its logger here."""
+    request = make_request("GET", b"/caf%C3%A9/\\?a=%22", [(b"user-agent", b'caf\xe9 "x" \\ \xa0\xad')])
+    exchange = FinishedExchange(request, make_endpoint())
+    environ = Environ(exchange)
+    theirs = SafeAtoms({"U": environ["PATH_INFO"], "a": environ["HTTP_USER_AGENT"], "q": environ["QUERY_STRING"]})
+    assert written_by_both("%(U)s|%(a)s|%(q)s", exchange) == ("{U}|{a}|{q}\n".format(**theirs),) * 2
 
 
 def compiled(text: str) -> LineFormat:

@@ -28,6 +28,7 @@ from pronghorn.readable import Readable
 from pronghorn.scoreboard import CLOSED, Row
 from pronghorn.tls import ServerTls, is_plain_http
 from pronghorn.wire.errors import ProtocolError
+from pronghorn.wire.escaping import escaped
 
 #: Seconds to leave the listeners alone after accept failed for want of descriptors or memory.
 RETRY = 1.0
@@ -403,13 +404,13 @@ class Acceptor:
         """A connection did not come about."""
         ip = protocol.ends.peer()
         if isinstance(error, ssl.SSLError):
-            self._peer_log.info(ip, "TLS handshake with ip=%s failed: %s", ip, error)
+            self._peer_log.info(ip, "TLS handshake with ip=%s failed: %s", ip, escaped(str(error)))
         elif self._tls is not None and isinstance(error, ValueError):
             # OpenSSL took it, and the loops read all of it into Python's objects, text as UTF-8 among them.
             self._peer_log.info(ip, "TLS handshake with ip=%s failed: unreadable client certificate: %s", ip, error)
         elif isinstance(error, (OSError, asyncio.TimeoutError, asyncio.CancelledError)):
             # Its own affair, and what health checks do all the time, but worth a line when something is searched.
-            self._peer_log.debug(ip, "Connection from ip=%s was not opened: %s", ip, _reason(error))
+            self._peer_log.debug(ip, "Connection from ip=%s was not opened: %s", ip, escaped(_reason(error)))
         elif not isinstance(error, _Refused):
             self._log.error("Connection was not opened", exc_info=error)
         sock.close()

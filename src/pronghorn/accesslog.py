@@ -18,6 +18,7 @@ from gunicorn.glogging import Logger, SafeAtoms
 
 from pronghorn.logged import Environ, LoggedRequest, LoggedResponse
 from pronghorn.logline import LineFormat, elapsed_since
+from pronghorn.wire.escaping import escaped
 
 #: Bytes written at once at most: several workers may share a pipe, and longer writes may be torn there (PIPE_BUF).
 _MOST_AT_ONCE = 4096
@@ -50,6 +51,8 @@ class AccessLog:
         self._logger = logger
         self._call_soon = call_soon
         self._clock = clock
+        if getattr(logger, "atoms_wrapper_class", None) is SafeAtoms:
+            logger.atoms_wrapper_class = EscapedAtoms
         self._format = _compiled_format(logger, cfg, clock)
         self._lines: list[str] = []
         self.timed = self._format is None or self._format.timed
@@ -128,6 +131,18 @@ class AccessLog:
             report(self._logger, "Exception in the access log")
 
 
+class EscapedAtoms(SafeAtoms):
+    """Gunicorn's atoms, in which nothing that a peer sent can begin a line of its own or reach a terminal."""
+
+    def __getitem__(self, name: str) -> Any:
+        value = super().__getitem__(name)
+        if isinstance(value, str):
+            return escaped(value)
+        if isinstance(value, (int, float)):  # for "%(D)d"
+            return value
+        return escaped(str(value))
+
+
 def report(logger: Any, message: str) -> None:
     """Log the exception in hand, by a logger that may itself be what is broken."""
     try:
@@ -140,7 +155,7 @@ def _compiled_format(logger: Any, cfg: Any, clock: Callable[[], float]) -> LineF
     """The format, where ``logger`` does with it what Gunicorn's own class does; None leaves it to ``logger``."""
     if not all(_has_own(logger, name) for name in ("access", "atoms", "now", "_get_user")):
         return None
-    if logger.atoms_wrapper_class is not SafeAtoms or not isinstance(logger.access_log, logging.Logger):
+    if logger.atoms_wrapper_class is not EscapedAtoms or not isinstance(logger.access_log, logging.Logger):
         return None
     try:
         return LineFormat(cfg.access_log_format, logger._get_user, clock)

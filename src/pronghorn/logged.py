@@ -17,6 +17,7 @@ from gunicorn import SERVER_SOFTWARE
 from pronghorn.asgi.app_task import CLIENT_CLOSED_REQUEST
 from pronghorn.asgi.scope import Endpoint
 from pronghorn.environ import cgi_environ, peer_of
+from pronghorn.wire.escaping import in_one_line
 from pronghorn.wire.http1_target import decoded
 from pronghorn.wire.http1_writer import status_line
 from pronghorn.wire.request import Request
@@ -224,9 +225,9 @@ def client_of(endpoint: Endpoint) -> str:
 class Environ(dict[str, Any]):
     """``environ``: a dict that fills itself when it is first touched.
 
-    It holds what a WSGI worker's has but for the streams, and under their own names the entries of the scope's
-    ``state``: what an application notes there (``request.state.user = ...`` in Starlette) can stand in a log line,
-    ``%({user}e)s``.
+    It holds what a WSGI worker's has but for the streams; control characters of the path are escaped, for loggers write
+    it. Under their own names it holds the entries of the scope's ``state``: what an application notes there
+    (``request.state.user = ...`` in Starlette) can stand in a log line, ``%({user}e)s``.
     It also holds ``asgi.client``, the address of the client as the application is told, which a trusted proxy may have
     told us. Of a WebSocket it holds ``websocket.close_code``, an int (RFC 6455 section 7.4).
     """
@@ -240,7 +241,9 @@ class Environ(dict[str, Any]):
 
     def _fill(self) -> None:
         exchange, self._exchange = self._exchange, None
-        super().update(cgi_environ(exchange.request, exchange.endpoint))
+        environ = cgi_environ(exchange.request, exchange.endpoint)
+        environ["PATH_INFO"] = in_one_line(environ["PATH_INFO"])
+        super().update(environ)
         super().__setitem__(CLIENT_VARIABLE, client_of(exchange.endpoint))
         close_code = getattr(exchange, "close_code", 0)
         if close_code and exchange.status == _SWITCHING_PROTOCOLS:

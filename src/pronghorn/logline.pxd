@@ -10,7 +10,7 @@ cdef int _TEXT, _HOST, _TIME, _REQUEST_LINE, _STATUS, _SENT, _JOINED_FIELD, _MET
 cdef int _SECONDS, _MICROSECONDS, _MILLISECONDS, _DECIMAL_SECONDS, _FIELD, _RESPONSE_FIELD, _VARIABLE
 cdef int _FIELD_VARIABLE, _CLIENT
 cdef Py_ssize_t _MILLION, _DAY
-cdef object _now
+cdef object _now, _escaped
 
 
 @cython.final
@@ -47,6 +47,8 @@ cdef str _quoted(str value)
 cdef str _host(Endpoint endpoint)
 @cython.locals(name=bytes, value=bytes, found=bytes)
 cdef str _field(Request request, bytes wanted)
+@cython.locals(text=str)
+cdef str _visible(bytes value)
 @cython.locals(size="Py_ssize_t", name=bytes, value=bytes, found=bytes, values=list)
 cdef str _joined_field(Request request, bytes wanted, bint quoted=*)
 @cython.locals(name=bytes, value=bytes, found=bytes)

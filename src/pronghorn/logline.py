@@ -1,8 +1,9 @@
 """``access_log_format``, compiled: a finished exchange becomes the line that Gunicorn's own Logger would write.
 
 Owns the meaning of each atom; the specification is ``gunicorn.glogging.Logger.atoms``, and a property test holds this
-module to it. Only what the format names is computed. What is not ``%(atom)s`` without flags, width or precision is not
-compiled, nor is what would raise: Gunicorn's own code stays in charge of such a format.
+module to it, with the ``EscapedAtoms`` that ``accesslog`` gives that Logger. Only what the format names is computed.
+What is not ``%(atom)s`` without flags, width or precision is not compiled, nor is what would raise: Gunicorn's own code
+stays in charge of such a format.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 from pronghorn.environ import path_info, peer_of, protocol_of
 from pronghorn.logged import CLIENT_VARIABLE, Environ, client_of
+from pronghorn.wire.escaping import escaped
 from pronghorn.wire.request import Request
 
 
@@ -72,6 +74,7 @@ _MILLION = 1000000
 _DAY = 86400
 
 _now = time.time
+_escaped = escaped
 _Line = tuple[int, Any]
 
 
@@ -140,7 +143,7 @@ class LineFormat:
         if code == _METHOD:
             return _quoted(request.method)
         if code == _PATH:
-            return _quoted(path_info(request, exchange.endpoint))
+            return _quoted(_escaped(path_info(request, exchange.endpoint)))
         if code == _QUERY:
             return _quoted(request.query_string.decode("latin-1"))
         if code == _PROTOCOL:
@@ -150,7 +153,7 @@ class LineFormat:
         if code == _RESPONSE_FIELD:
             return _response_field(exchange.response, argument)
         if code == _CLIENT:
-            return _quoted(client_of(exchange.endpoint))
+            return _quoted(_escaped(client_of(exchange.endpoint)))
         if code == _FIELD_VARIABLE:
             value = _joined_field(request, argument[0])
             if value != "-" or not exchange.scope or not exchange.scope.get("state"):
@@ -173,7 +176,7 @@ class LineFormat:
         credentials = _joined_field(request, b"authorization", False)
         if credentials == "-":
             return "-"
-        return _quoted(self._user_of({"HTTP_AUTHORIZATION": credentials}) or "-")
+        return _quoted(_escaped(self._user_of({"HTTP_AUTHORIZATION": credentials}) or "-"))
 
 
 def elapsed_since(started: float, now: float) -> int:
@@ -213,7 +216,13 @@ def _field(request: Request, wanted: bytes) -> str:
     for name, value in request.headers:
         if name == wanted:
             found = value
-    return "-" if found is None else _quoted(found.decode("latin-1"))
+    return "-" if found is None else _visible(found)
+
+
+def _visible(value: bytes) -> str:
+    """The value of a field as it stands in a line: of its control characters a tab is the only one within ASCII."""
+    text = value.decode("latin-1")
+    return _quoted(text if value.isascii() and b"\t" not in value else _escaped(text))
 
 
 def _joined_field(request: Request, wanted: bytes, quoted: bool = True) -> str:
@@ -231,8 +240,9 @@ def _joined_field(request: Request, wanted: bytes, quoted: bool = True) -> str:
                 values.append(value)
     if found is None:
         return "-"
-    text = (found if values is None else b",".join(values)).decode("latin-1")
-    return _quoted(text) if quoted else text
+    if values is not None:
+        found = b",".join(values)
+    return _visible(found) if quoted else found.decode("latin-1")
 
 
 def _response_field(response: Any, wanted: bytes) -> str:
@@ -244,7 +254,7 @@ def _response_field(response: Any, wanted: bytes) -> str:
     for name, value in response.headers:
         if len(name) == len(wanted) and name.lower() == wanted:
             found = value
-    return "-" if found is None else _quoted(found.decode("latin-1"))
+    return "-" if found is None else _visible(found)
 
 
 def _variable(environ: Environ, wanted: str) -> str:
@@ -252,7 +262,7 @@ def _variable(environ: Environ, wanted: str) -> str:
     for name, value in environ.items():
         if name.lower() == wanted:
             found = value
-    return _quoted(found) if isinstance(found, str) else str(found)
+    return _quoted(_escaped(found)) if isinstance(found, str) else _escaped(str(found))
 
 
 # -- compiling -------------------------------------------------------------------------------------------------------

@@ -334,3 +334,48 @@ class TestFormatsAndLoggers:
         server.get("/?configured")
         wait_until(lambda: path.read_text().startswith("configured: 127.0.0.1"), message="a line in the file")
         assert '"GET /?configured HTTP/1.1" 200 13' in path.read_text()
+
+
+def test_what_a_peer_sent_begins_no_line_and_reaches_no_terminal(serve: Serve) -> None:
+    """Gunicorn's own logger, a subclass, and one that writes the environ itself."""
+    text = "LINE %(U)s|%(q)s|%(u)s|%(a)s|%(f)s|%({x-a}i)s|%({http_x_a}e)s|%({path_info}e)s|%({x-b}o)s END"
+    source = """
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        raise NotImplementedError
+    if b"fail" in scope["query_string"]:
+        raise ValueError("on purpose")
+    headers = [(b"x-b", dict(scope["headers"]).get(b"x-a", b""))]
+    await send({"type": "http.response.start", "status": 204, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
+"""
+    own = """
+from gunicorn.glogging import Logger
+
+class logger_class(Logger):
+    def access(self, resp, req, environ, request_time):
+        %s
+"""
+    by_gunicorn = own % "super().access(resp, req, environ, request_time)"
+    by_itself = own % "self.access_log.info('LINE %s END', environ['PATH_INFO'])"
+    for config in ("", by_gunicorn, by_itself):
+        server = serve(source=source, accesslog="-", access_log_format=text, config=config)
+        with server.connect() as client:
+            hostile = b"a\x9b31m\x85\tb"
+            client.send(
+                b"GET /%0AFORGED%0D%1B[2J%00%7F?%0AFORGED HTTP/1.1\r\nHost: a\r\n"
+                + b"Authorization: Basic YQpGT1JHRUQbWzFtOng=\r\n"
+                + b"".join(b"%b: %b\r\n" % (name, hostile) for name in (b"User-Agent", b"Referer", b"X-A"))
+                + b"\r\n"
+            )
+            assert client.read_response().status == 204
+            assert client.request("GET", "/%0AFORGED%1B?fail%0AFORGED").status == 500
+            client.send(b"GET /\x1b\x9b HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert client.read_response().status == 400
+        server.wait_log(r"LINE .*\\x0aFORGED\\x0d\\x1b.* END")
+        server.wait_log(r"Invalid request from")
+        log = server.log_file.read_bytes()
+        assert b"\nFORGED" not in log
+        assert not [byte for byte in log if (byte < 32 and byte != 10) or byte == 127]
+        assert b"\xc2\x9b" not in log
+        server.stop()
