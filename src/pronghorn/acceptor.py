@@ -376,7 +376,7 @@ class Acceptor:
         opening = await headers.read(sock, protocol.ends)
         if self._tls is not None and opening.error is not None:
             ip = protocol.ends.peer()
-            self._peer_log.warning(ip, "Invalid request from ip=%s: %s", ip, opening.error.reason)
+            self._peer_log.warning(ip, "Invalid request from ip=%s: %s", ip, opening.error.told())
             raise _Refused
         protocol.opening = opening
         await self._connect(sock, protocol, opening)

@@ -51,7 +51,7 @@ def log_refusal(context: Context, exchange: Any, error: ProtocolError, whole: bo
 
 
 def _tell(context: Context, ip: str, peer: str, error: ProtocolError, request: Request) -> None:
-    reason = f"{error.reason} ({error.setting})" if error.setting else error.reason
+    reason = error.told()
     if request.method != "-":
         reason = f"{reason}, in '{printable(_line_of(request), _MOST_SHOWN)}'"
     context.peer_log.warning(ip, "Invalid request from ip=%s: %s", peer, reason)

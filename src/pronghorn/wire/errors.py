@@ -26,6 +26,10 @@ class ProtocolError(Exception):
     def __str__(self) -> str:
         return self.reason
 
+    def told(self) -> str:
+        """The reason as the log has it, with the setting."""
+        return f"{self.reason} ({self.setting})" if self.setting else self.reason
+
 
 def printable(text: str, most: int) -> str:
     """Return ``text`` as it may stand in a log line: what is not printable ASCII is escaped, what is long is cut."""
