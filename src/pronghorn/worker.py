@@ -84,6 +84,10 @@ class AsyncWorker(Worker):
         except SettingError as error:
             log.error("%s", error)
             raise SystemExit(1) from None
+        reason = patched_threads()  # by the configuration, or an application with preload_app
+        if reason:
+            log.error("%s", reason)
+            raise SystemExit(Arbiter.WORKER_BOOT_ERROR)
         for line in notices(cfg.settings, {**os.environ, **cfg.env}, Options.variables()):
             log.warning("%s", line)
         if fault := outdated_uvloop(settings.loop):

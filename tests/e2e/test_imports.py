@@ -89,6 +89,17 @@ def test_what_cannot_be_served_with_is_one_line(serve: Serve, tmp_path: Path) ->
             assert "Traceback" not in server.log(), name
 
 
+def test_threads_that_are_replaced_in_the_master(serve: Serve) -> None:
+    """Its workers could not be seen to end."""
+    source = f"{FAKES}\nsys.modules['gevent.monkey'] = monkey\n"
+    for options in ({"source": source + APP, "preload_app": True}, {"source": APP, "config": source}):
+        server = serve(**options, ready=False)
+        assert server.wait_exit() == 3
+        assert len(re.findall(r"\[ERROR\] gevent has replaced Python's threads", server.log())) == 1
+        assert "Booting worker" not in server.log()
+        assert "Traceback" not in server.log()
+
+
 def test_nest_asyncio_boots_with_the_loop_that_the_line_names(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "nest_asyncio.py").write_text(NEST)
     source = f"import nest_asyncio\nnest_asyncio.apply()\n{APP}"
