@@ -22,6 +22,7 @@ from typing import Any
 
 from pronghorn.asgi.peer_log import PeerLog
 from pronghorn.crowding import Crowding
+from pronghorn.net.closing import shut_down_sending
 from pronghorn.net.ends import Ends, ends_of, name_of, own_name
 from pronghorn.proxyheader import Opening, ProxyHeaderReader
 from pronghorn.readable import Readable
@@ -413,6 +414,7 @@ class Acceptor:
             self._peer_log.debug(ip, "Connection from ip=%s was not opened: %s", ip, escaped(_reason(error)))
         elif not isinstance(error, _Refused):
             self._log.error("Connection was not opened", exc_info=error)
+        shut_down_sending(sock)
         sock.close()
         self.made(protocol)
         self.closed()

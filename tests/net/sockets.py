@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
 import ssl
 from collections.abc import Callable
 from typing import Any
+
+import trustme
 
 from pronghorn.asgi.context import Context
 from pronghorn.net.connection import Connection
@@ -72,6 +75,14 @@ class Served:
         for task in list(self.context.tasks):
             task.cancel()
         await self.reaper.wait_until_empty()
+
+
+@functools.cache
+def server_tls() -> ssl.SSLContext:
+    """Return the context of a server whose certificate nobody checks."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    return context
 
 
 def _handshake(client: socket.socket) -> socket.socket:

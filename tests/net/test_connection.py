@@ -89,7 +89,7 @@ async def test_what_the_transport_knows() -> None:
     assert bench.connection.extra_info("nothing") is None
     bench.connection.connection_lost(None)
     assert bench.connection.extra_info("peername") is None
-    assert not bench.connection.is_tls()
+    assert bench.connection.is_tls(), "also where nobody can be asked any more"
 
 
 # -- reading --------------------------------------------------------------------------------------------------------

@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import ssl
 
 import pytest
-import trustme
 
 from tests.asgi.apps import Receive, Scope, Send, body, start
 from tests.asgi.doubles import EAGER_POSSIBLE, settle, until
-from tests.net.sockets import Served
+from tests.net.sockets import Served, server_tls
 from tests.net.support import GET
 from tests.support.loops import Run
 from tests.support.memory import Held
@@ -23,15 +21,8 @@ PART = b"x" * 100_000
 MOST_HELD = 256 * 1024
 
 
-@pytest.fixture(scope="module")
-def server_tls() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
-    return context
-
-
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "TLS"])
-def test_a_peer_that_does_not_read_is_waited_for(run: Run, secure: bool, server_tls: ssl.SSLContext) -> None:
+def test_a_peer_that_does_not_read_is_waited_for(run: Run, secure: bool) -> None:
     """What an application streams is held back in it, not in the worker."""
 
     async def scenario() -> None:
@@ -43,7 +34,7 @@ def test_a_peer_that_does_not_read_is_waited_for(run: Run, secure: bool, server_
                 await send(body(PART, True))
                 sent[0] += len(PART)
 
-        served = Served(app, eager=EAGER_POSSIBLE, tls=server_tls if secure else None)
+        served = Served(app, eager=EAGER_POSSIBLE, tls=server_tls() if secure else None)
         client, connection = await served.connect(receive_buffer=65536)
         client.send(GET % b"/")
         await until(lambda: sent[0], "the first part")

@@ -11,6 +11,8 @@ cdef int _LINGERING, _CLOSED
 cdef class Closing:
     cdef object _connection
     cdef object _transport
+    # under TLS, a descriptor of the socket's own, -1 for none
+    cdef int _kept
     # bytes, when the peer's reading was last judged
     cdef Py_ssize_t _left_to_write
     # until when the peer's last bytes, or its reading, are waited for
@@ -18,6 +20,8 @@ cdef class Closing:
 
     cpdef close(self)
     cpdef linger(self, bint sending)
+    cpdef keep_socket(self)
+    cpdef on_lost(self)
     cpdef on_data(self)
     cpdef on_writable(self)
     cpdef on_deadline(self, double now)

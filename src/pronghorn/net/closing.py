@@ -47,11 +47,12 @@ class Closing:
     Hazard: it and the connection refer to each other, which ends with ``connection_lost``.
     """
 
-    __slots__ = ("_connection", "_left_to_write", "_patience", "_transport")
+    __slots__ = ("_connection", "_kept", "_left_to_write", "_patience", "_transport")
 
     def __init__(self, connection: Connection, transport: Any) -> None:
         self._connection = connection
         self._transport = transport
+        self._kept = -1
         self._left_to_write = 0
         self._patience = 0.0
 
@@ -61,7 +62,9 @@ class Closing:
         connection.enter(_CLOSED)
         if connection.writable or not connection.deadline:
             self.watch_writing()
-        self._transport.close()
+        self.keep_socket()
+        if not self._transport.is_closing():  # asyncio's under TLS forgets all it knows when it is closed again
+            self._transport.close()
         if connection.writable and connection.is_tls():
             self._left_to_write = self._unacknowledged()
             self._patience = connection.within(connection.context.write_timeout)
@@ -87,6 +90,23 @@ class Closing:
             pass
         self._left_to_write = self._transport.get_write_buffer_size()
         connection.deadline = connection.within(LINGER)
+
+    def keep_socket(self) -> None:
+        """Under TLS the loops close the socket before they say so: what is to be shut down then is kept open."""
+        connection = self._connection
+        sock = connection.extra_info("socket") if connection.is_tls() else None
+        if self._kept < 0 and sock is not None:
+            try:
+                self._kept = os.dup(sock.fileno())
+            except OSError:  # it is closed already, or no descriptor is left: the close has to do
+                pass
+
+    def on_lost(self) -> None:
+        """The transport has sent what it had to send, and the socket is closed, or about to be."""
+        if self._kept >= 0:
+            _shut_down(self._kept)
+            os.close(self._kept)
+            self._kept = -1
 
     def on_data(self) -> None:
         """The peer has sent something, which is dropped."""
@@ -208,13 +228,21 @@ class Closing:
 
 
 def shut_down_sending(sock: Any) -> None:
-    """What ``write_eof`` leaves to the loop's next turn."""
-    if sock is None:
+    """Let the peer know the end, at once: closing the socket does not, where a forked child has inherited it.
+
+    It is also what ``write_eof`` leaves to the loop's next turn. ``sock``: what a transport calls its socket, or None.
+    """
+    if sock is not None:
+        _shut_down(sock.fileno())
+
+
+def _shut_down(fd: int) -> None:
+    if fd < 0:
         return
-    borrowed = socket.socket(sock.family, sock.type, sock.proto, fileno=sock.fileno())
+    borrowed = socket.SocketType(socket.AF_INET, socket.SOCK_STREAM, 0, fd)  # of whatever family: it is not looked at
     try:
         borrowed.shutdown(socket.SHUT_WR)
     except OSError:
-        pass  # the peer has left, which the loop has not heard of yet
+        pass  # the peer has left, or this was done before
     finally:
         borrowed.detach()

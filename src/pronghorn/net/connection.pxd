@@ -27,6 +27,7 @@ cdef class Connection(TurnTaker):
     cdef object _transfer
     cdef int _writes
     cdef bint _is_emptying
+    cdef bint _is_tls
     # its life
     cdef int _state
     cdef Closing _closing

@@ -48,6 +48,7 @@ class Connection(TurnTaker):
         "_choose",
         "_closing",
         "_is_emptying",
+        "_is_tls",
         "_protocol",
         "_reading",
         "_state",
@@ -80,6 +81,7 @@ class Connection(TurnTaker):
         self._transfer: Any = None
         self._writes = 0
         self._is_emptying = False
+        self._is_tls = False
         self.writable = True
         self.deadline = 0.0
 
@@ -94,6 +96,7 @@ class Connection(TurnTaker):
         self.reaper.add(self)
         opening = self.opening
         ssl_object = transport.get_extra_info("ssl_object")
+        self._is_tls = ssl_object is not None
         self.endpoint = endpoint_for(
             self.context,
             self.ends.client,
@@ -133,7 +136,11 @@ class Connection(TurnTaker):
     def eof_received(self) -> bool:
         if self._state >= _LINGERING:
             return False
-        return bool(self._protocol.eof_received()) and not self.is_tls()
+        stays_open = bool(self._protocol.eof_received())
+        if self.is_tls():
+            self._ending().keep_socket()
+            return False
+        return stays_open
 
     def connection_lost(self, error: Exception | None) -> None:
         self._state = _CLOSED
@@ -143,6 +150,11 @@ class Connection(TurnTaker):
         self._protocol = None
         if protocol is not None:
             protocol.connection_lost()
+        closing = self._closing
+        if closing is not None:
+            closing.on_lost()
+        if self._transport is not None and not self.is_tls():
+            shut_down_sending(self._transport.get_extra_info("socket"))
         self._transport = None
         self._closing = None
         self.reaper.discard(self)
@@ -180,7 +192,7 @@ class Connection(TurnTaker):
         return None if self._transport is None else self._transport.get_extra_info(name)
 
     def is_tls(self) -> bool:
-        return self.extra_info("ssl_object") is not None
+        return self._is_tls
 
     def within(self, seconds: float) -> float:
         """A deadline ``seconds`` from now, or none for 0."""
@@ -384,6 +396,7 @@ class Connection(TurnTaker):
         self._stop_transfer()
         if self._transport is not None:
             self._state = _CLOSED
+            shut_down_sending(self.extra_info("socket"))
             self._transport.abort()
 
     # -- what the server asks ---------------------------------------------------------------------------------------
