@@ -7,24 +7,26 @@ Owns the loop, the signals, the heartbeat and the exit codes that Gunicorn's arb
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import signal
 import sys
 import threading
 import time
-import traceback
 from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 from typing import Any
 
 import gunicorn
 from gunicorn.arbiter import Arbiter
+from gunicorn.errors import AppImportError
 from gunicorn.workers.base import Worker
 
 from pronghorn import uvicornloggers
 from pronghorn._version import __version__
 from pronghorn.accesslog import AccessLog
 from pronghorn.application import NoAsgiApplication, servable
+from pronghorn.boot import BootFailure, FirstFailure, files_behind, files_missing, wait_for_end, wait_for_end_in_loop
 from pronghorn.build import compiled
 from pronghorn.errorpage import ErrorPage
 from pronghorn.escapes import ESCAPING, Escapes
@@ -71,10 +73,13 @@ class AsyncWorker(Worker):
         self._serving = False
         self._exit_code = 0
         self._nr = 0
+        #: Files that would mend an import which failed, where ``reload`` waits for them.
+        self._awaited: list[str] = []
         super().__init__(*args, **kwargs)
         # In the master, before the fork. With reuse_port the listeners come after it, and are this worker's alone.
         self._row = Scoreboard.of_this_process().reserve(self, identity_of(self.sockets))
         self._own_listeners = not self.sockets
+        self._first_failure = _first_failure_of_this_process()
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
@@ -149,46 +154,66 @@ class AsyncWorker(Worker):
     def load_wsgi(self) -> None:
         """Load the application and, still within the boot, all that may fail without it."""
         try:
-            self.wsgi = self.app.wsgi()
-        except SyntaxError as error:
+            self.wsgi = self._load_application()
+            self._tls = self._load_tls()
+        except BootFailure as failure:
+            if self._is_to_tell(failure):
+                sys.exit(failure.code)
+            wait_for_end(self, self._first_failure)
+            sys.exit(0)
+
+    def _load_application(self) -> Any:
+        try:
+            app = self.app.wsgi()
+        except Exception as error:
             if not self.cfg.reload:
-                raise
-            self.log.exception("The application cannot be read; it is tried again when the file changes")
-            self.wsgi = ErrorPage(error, self._settings.reload_error_page)
-            if self.reloader is not None:
-                for filename in _files_of(error):
-                    self.reloader.add_extra_file(filename)
-        except ValueError as error:
-            self._refuse_to_boot(unpatchable_loop(error))
-            raise
+                raise _load_failure(error) from None
+            return self._page_of(error)
         except (SystemExit, KeyboardInterrupt) as error:
-            if self.alive:  # else Gunicorn's own, for the worker was told to end
-                # Gunicorn would start another worker at once, and so on for ever.
-                self.log.exception("The application ended the worker while it was imported: %r", error)
-                sys.exit(Arbiter.WORKER_BOOT_ERROR)
-            raise
-        self._refuse_to_boot(patched_threads())
+            if not self.alive:  # Gunicorn's own, for the worker was told to end
+                raise
+            # Gunicorn would start another worker at once, and so on for ever.
+            line = f"The application ended the worker while it was imported: {error!r}"
+            raise BootFailure(Arbiter.WORKER_BOOT_ERROR, line, error) from None
+        if reason := patched_threads():
+            raise BootFailure(Arbiter.WORKER_BOOT_ERROR, reason)
         if self.loop.is_closed():  # by the application, which took it for its own
             self._open_loop()
         else:
             asyncio.set_event_loop(self.loop)  # ``asyncio.run`` leaves none behind
         try:
-            self.wsgi = servable(self.wsgi, str(getattr(self.app, "app_uri", None) or "The application"))
+            return servable(app, str(getattr(self.app, "app_uri", None) or "The application"))
         except NoAsgiApplication as error:
-            self.log.error("%s", error)
-            sys.exit(Arbiter.APP_LOAD_ERROR)
+            raise BootFailure(Arbiter.APP_LOAD_ERROR, str(error)) from None
+
+    def _load_tls(self) -> ServerTls | None:
         try:
-            self._tls = ServerTls.from_gunicorn(self.cfg, self.log)
+            return ServerTls.from_gunicorn(self.cfg, self.log)
         except Exception as error:
             files = f"certfile={self.cfg.certfile!r}, keyfile={self.cfg.keyfile!r}"
-            self.log.error("TLS is not usable (%s): %s", files, error)
-            sys.exit(Arbiter.WORKER_BOOT_ERROR)
+            raise BootFailure(Arbiter.WORKER_BOOT_ERROR, f"TLS is not usable ({files}): {error}") from None
 
-    def _refuse_to_boot(self, reason: str) -> None:
-        """End with the code that stops the server, unless ``reason`` is empty."""
-        if reason:
-            self.log.error("%s", reason)
-            sys.exit(Arbiter.WORKER_BOOT_ERROR)
+    def _page_of(self, error: BaseException) -> ErrorPage:
+        """What is served where the application cannot be, until the file changes that is to blame."""
+        says_it_all = isinstance(error, (AppImportError, LifespanFailed))
+        self.log.error(
+            "The application cannot be loaded; it is tried again when a file changes%s",
+            f": {error}" if says_it_all else "",
+            exc_info=None if says_it_all else error,
+        )
+        error.__suppress_context__ = says_it_all
+        self._awaited = files_missing(error)
+        if self.reloader is not None:
+            for filename in files_behind(error):
+                self.reloader.add_extra_file(filename)
+        return ErrorPage(error, self._settings.reload_error_page)
+
+    def _is_to_tell(self, failure: BootFailure) -> bool:
+        """Log ``failure``, where no other worker has said why none can boot."""
+        if not self._first_failure.is_mine():
+            return False
+        self.log.error("%s", failure.line, exc_info=failure.cause)
+        return True
 
     # -- run --------------------------------------------------------------------------------------------------------
 
@@ -198,16 +223,15 @@ class AsyncWorker(Worker):
         try:
             escapes.run(self.loop.create_task(self._serve()))
         except LifespanFailed as error:
-            self.log.error("Application startup failed: %s", error)
-            self._exit_code = Arbiter.WORKER_BOOT_ERROR
+            self._give_up(BootFailure(Arbiter.WORKER_BOOT_ERROR, f"Application startup failed: {error}"))
         except (Exception, *ESCAPING) as error:
             if self._serving and isinstance(error, SystemExit) and error.code in _MASTER_ENDS:
                 raise SystemExit(1) from error
             if self._serving or not self.alive:
                 raise
             # Gunicorn would start another worker at once, and so on for ever.
-            self.log.exception("Worker could not begin to serve: %s", error or type(error).__name__)
-            self._exit_code = Arbiter.WORKER_BOOT_ERROR
+            line = f"Worker could not begin to serve: {error or type(error).__name__}"
+            self._give_up(BootFailure(Arbiter.WORKER_BOOT_ERROR, line, error))
         finally:
             try:
                 self._end(escapes)
@@ -219,7 +243,33 @@ class AsyncWorker(Worker):
         if self._exit_code:
             sys.exit(self._exit_code)
 
+    def _give_up(self, failure: BootFailure) -> None:
+        """Log ``failure`` and keep its code for the end, unless another worker has done so and the master knows."""
+        if self._is_to_tell(failure):
+            self._exit_code = failure.code
+        else:
+            self.loop.run_until_complete(wait_for_end_in_loop(self, self._first_failure))
+
     async def _serve(self) -> None:
+        server, hooks = self._open_server()
+        self._watch_signals()
+        if not self.alive:
+            server.stop(told_at=self._told_at)
+        self._beat()
+        try:
+            try:
+                await server.serve(self._on_ready)
+            except LifespanFailed as error:
+                if not self.cfg.reload:
+                    raise
+                self.wsgi = self._page_of(error)
+                server, hooks = self._open_server()
+                await server.serve(self._on_ready)
+        finally:
+            hooks.flush()
+
+    def _open_server(self) -> tuple[Server, RequestHooks]:
+        """Make the server for ``wsgi``, and what watches it."""
         server = Server(
             self.wsgi,
             self._settings,
@@ -243,14 +293,7 @@ class AsyncWorker(Worker):
             timeout=self.cfg.timeout,
             exchanges=server.exchanges,
         )
-        self._watch_signals()
-        if not self.alive:
-            server.stop(told_at=self._told_at)
-        self._beat()
-        try:
-            await server.serve(self._on_ready)
-        finally:
-            hooks.flush()
+        return server, hooks
 
     def _on_ready(self) -> None:
         self._serving = True
@@ -280,6 +323,9 @@ class AsyncWorker(Worker):
                 self._watchdog.beat()
         if self._tls is not None:
             self._tls.check(self.loop.time())
+        if self._awaited and self.alive and any(map(os.path.exists, self._awaited)):
+            self.log.info("Worker reloading: a module that was missing is there")
+            self.alive = False
         if self.ppid != os.getppid() and self.alive:
             self.log.info("Parent changed, shutting down: %s", self)
             self.alive = False
@@ -370,10 +416,19 @@ class AsyncWorker(Worker):
         super().handle_abort(sig, frame)
 
 
-def _files_of(error: SyntaxError) -> set[str]:
-    """The file that cannot be read, and those that wanted it: a change to any may be what mends it."""
-    files = {frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)}
-    return {name for name in files | {error.filename or ""} if os.path.isfile(name)}
+def _load_failure(error: Exception) -> BootFailure:
+    """Why the application could not be imported."""
+    if isinstance(error, AppImportError):  # of Gunicorn's own words: no such attribute, or no callable
+        return BootFailure(Arbiter.APP_LOAD_ERROR, str(error))
+    if reason := unpatchable_loop(error):
+        return BootFailure(Arbiter.WORKER_BOOT_ERROR, reason)
+    return BootFailure(Arbiter.WORKER_BOOT_ERROR, "The application cannot be loaded", error)
+
+
+@functools.cache
+def _first_failure_of_this_process() -> FirstFailure:
+    """The master's, made before it forks its first worker."""
+    return FirstFailure()
 
 
 def _make_loop(kind: str, log: Any) -> asyncio.AbstractEventLoop:

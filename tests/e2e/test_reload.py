@@ -122,6 +122,44 @@ def test_syntax_error_from_the_beginning(code: Code) -> None:
     wait_body(server, b"mended")
 
 
+FAILING_LIFESPAN = """
+async def app(scope, receive, send):
+    await receive()
+    await send({"type": "lifespan.startup.failed", "message": "no database"})
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("raise RuntimeError('no database')", b"RuntimeError: no database"),
+        ("import no_such_module", b"ModuleNotFoundError: No module named &#x27;no_such_module&#x27;"),
+        ("other = 1", b"AppImportError: Failed to find attribute &#x27;app&#x27;"),
+        (FAILING_LIFESPAN, b"LifespanFailed: no database"),
+    ],
+    ids=["an exception", "a missing module", "no application", "a lifespan that fails"],
+)
+def test_whatever_keeps_it_from_booting_is_shown_until_it_is_mended(code: Code, text: str, shown: bytes) -> None:
+    server = code.serve(ANSWER % b"old", reload_engine="poll")
+    code.change(text)
+    wait_until(lambda: server.get("/").status == 500, 20, lambda: f"the error page:\n{server.log()}")
+    assert shown in server.get("/").body
+    assert server.log().count("The application cannot be loaded; it is tried again when a file changes") == 1
+    assert server.log().count("Traceback (") <= 1
+    code.change(ANSWER % b"mended")
+    wait_body(server, b"mended")
+
+
+def test_a_file_that_does_not_exist_yet(code: Code) -> None:
+    server = code.serve("from missing.part import app\n", reload_engine="poll")
+    assert server.get("/").status == 500
+    (code.directory / "missing").mkdir()
+    (code.directory / "missing" / "__init__.py").touch()
+    server.wait_log("No module named 'missing.part'")
+    (code.directory / "missing" / "part.py").write_text(ANSWER % b"there")
+    wait_body(server, b"there")
+
+
 def test_the_page_is_for_this_machine(code: Code) -> None:
     server = code.serve(BROKEN, reload_engine="poll")
     assert b"SyntaxError" in server.get("/").body
