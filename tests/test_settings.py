@@ -397,13 +397,23 @@ def test_the_newer_settings_themselves(name: str, setting: str, value: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("setting", "option", "expected"),
-    [(7, -1, 7.0), (0, -1, 0.0), (7, 5, 5.0), (7, 0, 0.0), (None, -1, 3.0), (None, 2, 2.0)],
+    ("setting", "option", "expected", "on_purpose"),
+    [
+        (7, -1, 7.0, True),
+        (0, -1, 0.0, True),
+        (3, -1, 3.0, False),
+        (7, 5, 5.0, True),
+        (7, 0, 0.0, True),
+        (3, 3, 3.0, True),
+        (None, -1, 3.0, False),
+        (None, 2, 2.0, True),
+    ],
 )
-def test_disconnect_grace_period(setting: int | None, option: float, expected: float) -> None:
+def test_disconnect_grace_period(setting: int | None, option: float, expected: float, on_purpose: bool) -> None:
     cfg = old_config() if setting is None else old_config(asgi_disconnect_grace_period=setting)
     settings = Settings.from_gunicorn(cfg, Options(disconnect_grace_period=option))
     assert settings.timeouts.disconnect_grace_period == expected
+    assert settings.timeouts.cancels_unsafe is on_purpose
 
 
 @pytest.mark.parametrize("value", ["uwsgi", "fastcgi"])

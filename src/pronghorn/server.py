@@ -387,6 +387,7 @@ def _make_context(
     context.write_timeout = timeouts.write
     context.request_timeout = timeouts.request
     context.disconnect_grace_period = timeouts.disconnect_grace_period
+    context.cancels_unsafe = timeouts.cancels_unsafe
     context.max_body_size = settings.limits.max_body_size
     settings.rules.on_dropped = settings.trusting_rules.on_dropped = DroppedFields(log)
     context.rules = settings.rules

@@ -18,6 +18,9 @@ from pronghorn.errorpage import AUDIENCES
 from pronghorn.proxies import FAMILIES, SECURE_SCHEME_HEADERS, ForwardedPolicy, TrustList
 from pronghorn.wire.http1_rules import Rules
 
+#: Gunicorn's default of asgi_disconnect_grace_period, seconds. Any other was set on purpose.
+_USUAL_GRACE = 3.0
+
 
 class SettingError(ValueError):
     """A setting has a value that is not allowed; the message is one line for the person who set it."""
@@ -54,7 +57,7 @@ class Options:
     forwarded: str = option("x-forwarded", "which fields of trusted proxies tell the client", choices=FAMILIES)
     forwarded_parts: str = option("for,proto", "what they may tell: some of for, proto, host, port, prefix")
     disconnect_grace_period: float = option(
-        -1.0, "between http.disconnect and cancellation; Gunicorn's asgi_disconnect_grace_period unless set", least=-1
+        -1.0, "from http.disconnect to cancellation, of any method; Gunicorn's asgi_disconnect_grace_period", least=-1
     )
     startup_timeout: float = option(600.0, "for the application's lifespan startup; the server does not start beyond")
     blocked_loop_warning: float = option(1.0, "that the event loop may be blocked before the log says by what")
@@ -185,6 +188,7 @@ class Timeouts:
     startup: float
     graceful: float
     disconnect_grace_period: float
+    cancels_unsafe: bool
 
 
 @dataclass(frozen=True)
@@ -231,7 +235,8 @@ class Settings:
         """Read ``cfg``, of whatever Gunicorn version from 20.1 on, and ``options``. Raises SettingError."""
         if getattr(cfg, "protocol", "http") != "http":
             raise SettingError(f"Setting protocol={cfg.protocol!r} is not allowed: Pronghorn speaks 'http' only")
-        grace = options.disconnect_grace_period
+        grace = float(getattr(cfg, "asgi_disconnect_grace_period", _USUAL_GRACE))
+        is_set = options.disconnect_grace_period >= 0
         return cls(
             timeouts=Timeouts(
                 keepalive=float(cfg.keepalive),
@@ -241,7 +246,8 @@ class Settings:
                 request=options.request_timeout,
                 startup=options.startup_timeout,
                 graceful=float(cfg.graceful_timeout),
-                disconnect_grace_period=float(getattr(cfg, "asgi_disconnect_grace_period", 3)) if grace < 0 else grace,
+                disconnect_grace_period=options.disconnect_grace_period if is_set else grace,
+                cancels_unsafe=is_set or grace != _USUAL_GRACE,
             ),
             limits=Limits(
                 worker_connections=cfg.worker_connections,

@@ -109,6 +109,7 @@ def make_context(app: Callable[..., Any], *, eager: bool = False, **attributes: 
     context = Context(app, asyncio.get_running_loop(), RecordingLog())
     context.clock = 1000.0
     context.start_eagerly(eager)
+    context.cancels_unsafe = "disconnect_grace_period" in attributes  # set on purpose
     for name, value in attributes.items():
         setattr(context, name, value)
     return context

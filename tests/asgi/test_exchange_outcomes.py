@@ -79,7 +79,7 @@ OUTCOMES: dict[str, dict[str, Outcome]] = {
         "return": ("LOST", None, False, None),
         "raise": ("LOST", None, False, "error"),
         "cancel itself": ("LOST", None, False, None),
-        "cancel": ("LOST", None, False, None),
+        "cancel": ("LOST", None, False, "info"),
         "fault": ("LOST", None, False, None),
         "lost": ("LOST", None, False, None),
         "half-close": ("LOST", None, False, None),
@@ -291,7 +291,62 @@ async def test_no_grace_period_cancels_at_once() -> None:
     await settle(4)
     assert timers.pending == []
     assert bench.cancelled
-    assert bench.log.entries == []
+    assert [(level, "has left" in text) for level, text, _ in bench.log.entries] == [("info", True)]
+
+
+LEAVING = ["half-close", "lost"]
+
+
+@pytest.mark.parametrize("step", LEAVING)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "TRACE", "POST", "PUT", "PATCH", "DELETE", "MOVE", "get"])
+@in_loop
+async def test_work_that_changes_something_is_finished_without_its_client(method: str, step: str) -> None:
+    """Safe methods are those of RFC 9110 section 9.2.1; any other runs on unless a time was set on purpose."""
+    is_safe = method in ("GET", "HEAD", "OPTIONS", "TRACE")
+    for on_purpose in (False, True):
+        bench = Bench(content=None, disconnect_grace_period=7.0, cancels_unsafe=on_purpose)
+        bench.exchange.request.method = method
+        await bench.start()
+        timers = Timers()
+        await bench.play("take", step)
+        assert timers.delays == ([7.0] if is_safe or on_purpose else [])
+        timers.fire()
+        await settle(4)
+        assert bench.cancelled is (is_safe or on_purpose)
+        lines = [text for level, text, _ in bench.log.entries if level == "info"]
+        assert len(lines) == int(bench.cancelled)
+        if bench.cancelled:
+            assert f"Cancelled {method} '/x' from ip=" in lines[0]
+            assert " after " in lines[0]
+        else:
+            await bench.app_returns()
+        assert not bench.context.tasks
+        assert [status for status, _ in bench.observed] == [499]
+
+
+#: What becomes of the application once the client is gone, and the log's status for a request that was complete, and
+#: for one that was not. Its own mistake is its own where the client asked in full and may still read.
+ENDINGS = {"return": (499, 499), "cancel": (499, 499), "cancel itself": (499, 499), "raise": (500, 499)}
+
+
+@pytest.mark.parametrize("how", ENDINGS)
+@pytest.mark.parametrize("begun", [[], ["start"]])
+@in_loop
+async def test_who_left_first_is_what_the_log_says(how: str, begun: list[str]) -> None:
+    complete, cut = ENDINGS[how]
+    for before, leaving, logged, told in (
+        (["data", "end", "take"], "half-close", complete, 503 if complete == 499 else 500),
+        (["data"], "half-close", cut, 400),
+        (["data", "end"], "lost", 499, None),
+        (["data"], "lost", 499, None),
+        (["data"], "half-close lost", 499, None),
+    ):
+        bench = await Bench(disconnect_grace_period=-1.0).start()
+        await bench.play(*before, *begun, *leaving.split(), how)
+        await settle(4)
+        assert [status for status, _ in bench.observed] == [logged], leaving
+        head = bench.head()
+        assert (head and head[0]) == told, (leaving, before)
 
 
 @in_loop

@@ -30,6 +30,7 @@ cdef class Context:
     cdef public double write_timeout
     cdef public double request_timeout
     cdef public double disconnect_grace_period
+    cdef public bint cancels_unsafe
     # sizes in bytes
     cdef public Py_ssize_t high_water
     cdef public Py_ssize_t max_body_size

@@ -58,6 +58,7 @@ class Context:
     __slots__ = (
         "app",
         "body_timeout",
+        "cancels_unsafe",
         "clock",
         "contextvars",
         "create_task",
@@ -126,6 +127,8 @@ class Context:
         self.write_timeout = 60.0
         self.request_timeout = 0.0
         self.disconnect_grace_period = 3.0
+        #: Whether that holds for requests with any method, not only for those that change nothing.
+        self.cancels_unsafe = False
         # sizes
         self.high_water = 65536
         self.max_body_size = 0

@@ -22,6 +22,11 @@ from pronghorn.wire.response cimport Response
 #                    └──the only body──► DONE                (or TRAILERS; a file──► FILE)
 #   IDLE … TRAILERS ──the connection is lost──► LOST;  ──a failure was answered or cut off──► LOST
 
+# Peer, changed by on_disconnect:
+#
+#   HERE ──its end──► ENDED, or CUT in the middle of its content ──the connection is lost──► LOST  (also from HERE)
+
+cdef int _PEER_HERE, _PEER_ENDED, _PEER_CUT, _PEER_LOST
 cdef int _OPEN, _COMPLETE, _COMPLETE_THEN_GONE, _TAKEN, _GONE
 cdef int _IDLE, _HELD, _STREAMING, _FILE, _TRAILERS, _DONE, _LOST
 cdef Py_ssize_t _WHOLE
@@ -36,6 +41,7 @@ cdef class HttpExchange(Source):
     cdef object _file
     # content that the application has not taken
     cdef int _receiving
+    cdef int _peer
     cdef list _chunks
 
     cpdef open(self, Context context, Stream stream, Request request, Endpoint endpoint)
@@ -46,6 +52,12 @@ cdef class HttpExchange(Source):
     cpdef on_data(self, bytes data)
     @cython.locals(unanswered=bint)
     cpdef on_disconnect(self, bint lost)
+    cdef _tell_disconnect(self)
+    @cython.locals(context=Context)
+    cdef _abandon(self)
+    cdef _end_with_client(self)
+    cdef _answer(self, int status, int logged, str reason, tuple headers)
+    cpdef _say_cancelled(self)
     cdef _answer_failure(self, int status)
     cdef _end_early(self)
     cpdef refuse(self, int status, str reason=*, tuple headers=*)

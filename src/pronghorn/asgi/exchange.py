@@ -13,6 +13,7 @@ from enum import IntEnum
 from typing import Any
 
 from pronghorn.asgi import awaitables, events, files
+from pronghorn.asgi.app_task import CLIENT_CLOSED_REQUEST
 from pronghorn.asgi.context import Context
 from pronghorn.asgi.errors import ClientDisconnected, EventError, came_of_disconnect, hands_on_disconnect, is_disconnect
 from pronghorn.asgi.receive import woken
@@ -46,6 +47,15 @@ class Sending(IntEnum):
     LOST = 6
 
 
+class Peer(IntEnum):
+    """What is known of the client; drawn in ``exchange.pxd``."""
+
+    HERE = 0
+    ENDED = 1
+    CUT = 2
+    LOST = 3
+
+
 _OPEN = int(Receiving.OPEN)
 _COMPLETE = int(Receiving.COMPLETE)
 _COMPLETE_THEN_GONE = int(Receiving.COMPLETE_THEN_GONE)
@@ -60,6 +70,14 @@ _TRAILERS = int(Sending.TRAILERS)
 _DONE = int(Sending.DONE)
 _LOST = int(Sending.LOST)
 
+_PEER_HERE = int(Peer.HERE)
+_PEER_ENDED = int(Peer.ENDED)
+_PEER_CUT = int(Peer.CUT)
+_PEER_LOST = int(Peer.LOST)
+
+#: Methods whose requests change nothing (RFC 9110 section 9.2.1): work on any other is finished without a client too.
+SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
+
 _DONE_AWAITABLE = awaitables.DONE
 _monotonic = time.monotonic
 
@@ -72,7 +90,7 @@ Event = dict[str, Any]
 class HttpExchange(Source):
     """One request. ``start`` runs the application; the protocol calls the ``on_`` methods as things arrive."""
 
-    __slots__ = ("_chunks", "_file", "_held_trailers", "_receiving", "_sending")
+    __slots__ = ("_chunks", "_file", "_held_trailers", "_peer", "_receiving", "_sending")
 
     def __init__(self, context: Context, stream: Stream, request: Request, endpoint: Endpoint) -> None:
         self.open(context, stream, request, endpoint)
@@ -82,6 +100,7 @@ class HttpExchange(Source):
         self._prepare(context, stream, request, endpoint)
         self._receiving = _OPEN if request.has_body else _COMPLETE
         self._sending = _IDLE
+        self._peer = _PEER_HERE
         self._chunks: list[bytes | bytearray] | None = None
         self._waiters = None
         self._held_trailers: list[tuple[bytes, bytes]] | None = None
@@ -123,18 +142,23 @@ class HttpExchange(Source):
     def _end_cancelled(self) -> None:
         if self._sending >= _DONE:
             return
-        if self._receiving in (_GONE, _COMPLETE_THEN_GONE):
-            self._context.log.debug("Cancelled %s, whose client has left", self.describe())
+        if self._peer != _PEER_HERE:
+            if not self._cancelling:
+                self._say_cancelled()
+            self._end_with_client()
         elif self._cancelling:
             self._context.log.warning("Cancelled %s before it was answered", self.describe())
+            self._answer_failure(503)
         else:
             self._context.log.error("ASGI application cancelled itself in %s", self.describe())
-        self._answer_failure(503 if self._cancelling else 500)
+            self._answer_failure(500)
 
     def _end_returned(self) -> None:
         if self._receiving == _GONE:  # it was told, or could have asked: there is nobody to finish for
             self._context.log.debug("ASGI application ended with its client: %s", self.describe())
-        elif self._sending == _IDLE:
+            self._end_with_client()
+            return
+        if self._sending == _IDLE:
             self._context.log.error("ASGI application returned without a response to %s", self.describe())
         else:
             self._context.log.error("ASGI application returned before its response was complete: %s", self.describe())
@@ -147,11 +171,26 @@ class HttpExchange(Source):
             or (self._receiving == _GONE and hands_on_disconnect(error))
         ):
             if self._sending < _DONE:
-                self._answer_failure(500)
+                self._end_with_client()
             return
         self._log_exception(error)
-        if self._sending < _DONE:
+        if self._sending >= _DONE:
+            return
+        if self._peer == _PEER_CUT:
+            self._end_with_client()
+        else:
             self._answer_failure(500)
+
+    def _end_with_client(self) -> None:
+        """The client left first, which is what the log is to say, whatever one that can still read is told."""
+        if self._peer == _PEER_HERE:  # told by ``on_last_call``, or a mistake of the application
+            self._answer_failure(500)
+        elif self._sending > _HELD:
+            self._answer_failure(CLIENT_CLOSED_REQUEST)
+        elif self._peer == _PEER_CUT:
+            self._answer(400, CLIENT_CLOSED_REQUEST, "Request content is not complete", ())
+        else:
+            self._answer(503, CLIENT_CLOSED_REQUEST, "", ())
 
     def _answer_failure(self, status: int) -> None:
         """Answer with ``status`` where no head was sent; else cut the response off, which tells the client too."""
@@ -170,9 +209,12 @@ class HttpExchange(Source):
 
     def refuse(self, status: int, reason: str = "", headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
         """Answer without, or in place of, the application; nothing must have been sent yet."""
+        self._answer(status, status, reason, headers)
+
+    def _answer(self, status: int, logged: int, reason: str, headers: tuple[tuple[bytes, bytes], ...]) -> None:
         body = (reason or _PLAIN_BODIES.get(status, "Error")).encode("utf-8", "replace") + b"\n"
         self.response = Response(status, [(b"content-type", b"text/plain; charset=utf-8"), *headers])
-        self.status = status
+        self.status = logged
         self._end_early()
         self.stream.send_head(self.response, body, True)
         self._observe()
@@ -180,8 +222,15 @@ class HttpExchange(Source):
     def cancel(self) -> None:
         """Cancel the application, because the client or the time is gone."""
         if self._task is not None:
+            if self._peer != _PEER_HERE and self._sending != _DONE and not self._cancelling:
+                self._within(self._say_cancelled, ())
             self._cancelling = True
             self._task.cancel()
+
+    def _say_cancelled(self) -> None:
+        ip, age = address_of(self.endpoint), max(_monotonic() - self.started, 0.0)
+        message = "Cancelled %s from ip=%s after %.1f s: its client has left"
+        self._context.peer_log.info(ip, message, self.describe(), ip, age)
 
     def describe(self) -> str:
         return f"{self.request.method} {self.request.target[:200].decode('latin-1')!r}"
@@ -208,20 +257,35 @@ class HttpExchange(Source):
             self._set_receiving(_COMPLETE)
 
     def on_disconnect(self, lost: bool) -> None:
+        if lost:
+            self._peer = _PEER_LOST
+        elif self._peer == _PEER_HERE:
+            self._peer = _PEER_CUT if self._receiving == _OPEN else _PEER_ENDED
+        unanswered = self._sending < _DONE
+        self._tell_disconnect()
+        if unanswered:
+            self._abandon()
+            if lost:
+                self._set_sending(_LOST)
+
+    def _tell_disconnect(self) -> None:
         if self._receiving == _COMPLETE:
             self._set_receiving(_COMPLETE_THEN_GONE)
         elif self._receiving != _COMPLETE_THEN_GONE:
             self._chunks = None
             self._set_receiving(_GONE)
-        unanswered = self._sending < _DONE
-        if lost and unanswered:
-            self._set_sending(_LOST)
-        if unanswered and self._task is not None and self._grace is None:
-            grace = self._context.disconnect_grace_period
-            if grace > 0:
-                self._grace = self._context.loop.call_later(grace, self.cancel)
-            elif grace == 0:
-                self.cancel()
+
+    def _abandon(self) -> None:
+        """Give the application its time to end without a client, where it is not to be finished all the same."""
+        context = self._context
+        if self._task is None or self._grace is not None:
+            return
+        if not context.cancels_unsafe and self.request.method not in SAFE_METHODS:
+            return
+        if context.disconnect_grace_period > 0:
+            self._grace = context.loop.call_later(context.disconnect_grace_period, self.cancel)
+        elif context.disconnect_grace_period == 0:
+            self.cancel()
 
     def on_fault(self, error: ProtocolError) -> None:
         self._chunks = None
@@ -250,7 +314,7 @@ class HttpExchange(Source):
         application end it. A response that has not begun, or has a known end, keeps the time that is left."""
         response = self.response
         if self._sending == _STREAMING and response is not None and response.content_length < 0:
-            self.on_disconnect(False)
+            self._tell_disconnect()
 
     # -- receive ----------------------------------------------------------------------------------------------------
 

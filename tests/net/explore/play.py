@@ -363,8 +363,9 @@ class Play:
             raise Fault("blame", f"the client left, and {record.status} is logged for {ask}")
         if got is None:
             return
-        # A WebSocket's client that had ended its side before it was answered has left, whatever it still got.
-        left = ask.is_websocket and self._fin and record.status == 499 and got.status in (101, 500, 503)
+        # A client that had ended its side before it was answered has left, whatever it still got.
+        told = (101, 500, 503) if ask.is_websocket else (400, 503)
+        left = self._fin and record.status == 499 and got.status in told
         if got.complete and record.status != got.status and not left:
             raise Fault("figures", f"{record} for {got.status}, {ask}")
         if got.status == 101:

@@ -59,8 +59,6 @@ SCRIPTS: dict[str, tuple[Script, ...]] = {
         )
     ),
 }
-#: What is yet to be mended.
-FAULTS: set[str] = {"FIN in an upload", "FIN in an upload in chunks"}
 CARRIERS: list[tuple[str, Open]] = [
     ("asyncio", FakePeer),
     ("asyncio", lambda: FakePeer(1)),
@@ -70,12 +68,7 @@ CARRIERS: list[tuple[str, Open]] = [
 ]
 
 
-def _marked() -> list[object]:
-    mark = pytest.mark.xfail(strict=True, reason="the access log has 500 for a client that left")
-    return [pytest.param(name, marks=[mark] if name in FAULTS else []) for name in SCRIPTS]
-
-
-@pytest.mark.parametrize("name", _marked())
+@pytest.mark.parametrize("name", SCRIPTS)
 def test_script(name: str) -> None:
     for kind, open_peer in CARRIERS:
         loop = fresh_loop(kind)
