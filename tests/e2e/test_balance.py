@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import socket
 import time
@@ -22,8 +21,11 @@ from tests.support.wait import wait_until
 Serve = Callable[..., GunicornServer]
 Hold = Callable[..., "list[str]"]
 
-#: max/mean is 1.0 on an idle machine and 2 to 4 without balance; this leaves room for a machine that is not idle.
-UNEVEN = 1.5
+#: max/mean is 1.0 on an idle machine and 2 to 4 without balance.
+UNEVEN = 1.3
+#: Bursts until the connections are spread. One is enough where each worker runs when it is woken. On a busy machine the
+#: others may have taken all there is before one runs, which then gets its share of what comes next.
+BURSTS = 5
 
 
 @pytest.fixture
@@ -42,13 +44,17 @@ def hold() -> Iterator[Hold]:
 
 def settle() -> None:
     """Let the workers' heartbeats tell them of each other."""
-    time.sleep(1.2)
+    time.sleep(0.6)
 
 
-def assert_even(pids: list[str], workers: int) -> None:
-    counts = Counter(pids)
-    assert len(counts) == workers, counts
-    assert max(counts.values()) <= UNEVEN * len(pids) / workers, counts
+def assert_even(burst: Callable[[], list[str]], workers: int) -> None:
+    """That what ``burst()`` opens, and keeps open, is spread over so many workers."""
+    counts: Counter[str] = Counter()
+    for _ in range(BURSTS):
+        counts.update(burst())
+        if len(counts) == workers and max(counts.values()) <= UNEVEN * counts.total() / workers:
+            return
+    pytest.fail(f"{workers} workers have {counts}")
 
 
 @pytest.fixture(autouse=True)
@@ -62,22 +68,22 @@ class TestSpread:
     def test_of_a_burst(self, serve: Serve, hold: Hold, preload: bool) -> None:
         server = serve(workers=4, keepalive=60, preload_app=preload)
         settle()
-        assert_even(hold(server, 64), 4)
+        assert_even(lambda: hold(server, 64), 4)
 
     def test_over_a_unix_socket(self, serve: Serve, hold: Hold, tmp_path: Path) -> None:
         server = serve(bind=f"unix:{tmp_path}/socket", workers=3, keepalive=60)
         settle()
-        assert_even(hold(server, 48), 3)
+        assert_even(lambda: hold(server, 48), 3)
 
     def test_over_several_listeners(self, serve: Serve, hold: Hold) -> None:
         server = serve(bind=["127.0.0.1:0", "127.0.0.1:0"], workers=3, keepalive=60)
         settle()
-        assert_even([pid for address in server.addresses for pid in hold(server, 24, address)], 3)
+        assert_even(lambda: [pid for address in server.addresses for pid in hold(server, 24, address)], 3)
 
     def test_of_what_comes_slowly(self, serve: Serve, hold: Hold) -> None:
         server = serve(workers=3, keepalive=60)
         settle()
-        assert_even([pid for _ in range(30) for pid in hold(server, 1)], 3)
+        assert_even(lambda: [pid for _ in range(30) for pid in hold(server, 1)], 3)
 
     def test_after_hup(self, serve: Serve, hold: Hold) -> None:
         """The rows of the old workers do not stand in the way of the new ones."""
@@ -88,7 +94,7 @@ class TestSpread:
         server.wait_gone(old)
         wait_until(lambda: len(server.accepting_pids()) == 3, message="three new workers")
         settle()
-        assert_even(hold(server, 48), 3)
+        assert_even(lambda: hold(server, 48), 3)
 
     def test_to_a_worker_that_is_new(self, serve: Serve, hold: Hold) -> None:
         server = serve(workers=2, keepalive=60)
@@ -99,9 +105,14 @@ class TestSpread:
         server.wait_gone([killed])
         wait_until(lambda: len(server.accepting_pids()) == 2, message="a new worker")
         settle()
-        counts = Counter(hold(server, 18))
         (new,) = set(server.worker_pids()) - {kept}
-        assert counts[str(new)] > counts[str(kept)], "it has none, the other one has about 20"
+        counts: Counter[str] = Counter()
+        for _ in range(BURSTS):
+            counts.update(hold(server, 18))
+            if counts[str(new)] > counts[str(kept)] + 10:
+                break
+        else:
+            pytest.fail(f"the new worker {new} had none, the other one about 20: {counts}")
 
 
 class TestWhoCannot:
@@ -109,13 +120,9 @@ class TestWhoCannot:
         server = serve(workers=3, keepalive=60, timeout=120)
         settle()
         with server.connect() as blocker:
-            blocker.send(request_bytes("GET", "/block?seconds=4"))
+            blocker.send(request_bytes("GET", "/block?seconds=60"))
             server.wait_trace("blocking")
-            began = time.monotonic()
-            pids = hold(server, 30)
-            if time.monotonic() - began < 3.5:  # else the machine is so slow that the worker was back in time
-                assert_even(pids, 2)
-            assert blocker.read_response().text == "unblocked"
+            assert_even(lambda: hold(server, 30), 2)
 
     def test_a_killed_worker_is_passed_over(self, serve: Serve, hold: Hold) -> None:
         server = serve(workers=2, keepalive=60)
@@ -129,22 +136,17 @@ class TestWhoCannot:
         with ExitStack() as stack:
             clients = [stack.enter_context(server.connect()) for _ in range(8)]
             for client in clients:
-                client.send(request_bytes("GET", "/pid"))
-            served = wait_until(lambda: ready(clients, 6), message="six answers")
-            assert set(Counter(client.read_response().text for client in served).values()) == {3}
-            waiting = [client for client in clients if client not in served]
-            for client in waiting:
-                client.assert_silent()
-            for client in served[:2]:
-                client.close()
-            for client in waiting:
-                assert client.read_response().status == 200
+                client.send(request_bytes("GET", "/gate", "Connection: close"))
+            wait_until(lambda: len(at_gate(server)) >= 6, message="six requests under way")
+            clients[0].assert_silent()
+            assert set(Counter(at_gate(server)).values()) == {3}
+            (server.directory / "gate").touch()
+            assert {client.read_response().status for client in clients} == {200}
 
 
-def ready(clients: list[RawClient], count: int) -> list[RawClient]:
-    """Those with an answer to read, once there are so many."""
-    found, _, _ = select.select([client.sock for client in clients], [], [], 0)
-    return [client for client in clients if client.sock in found] if len(found) >= count else []
+def at_gate(server: GunicornServer) -> list[str]:
+    """The worker of each request that waits at the gate."""
+    return [line.rpartition(" ")[2] for line in server.traced() if line.startswith("at gate")]
 
 
 @needs_gunicorn(24)

@@ -17,6 +17,9 @@ from gunicorn.config import Config
 from pronghorn.server import Server
 from pronghorn.settings import Options, Settings
 
+#: In its development mode asyncio names callbacks that take longer, which on a busy machine any may.
+SLOW = 60.0
+
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
@@ -119,6 +122,7 @@ def main() -> None:
         loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
     else:
         loop = asyncio.new_event_loop()
+    loop.slow_callback_duration = SLOW
     asyncio.set_event_loop(loop)
     loop.run_until_complete(serve(scenario))
     loop.run_until_complete(loop.shutdown_asyncgens())
