@@ -28,7 +28,7 @@ async def test_what_is_sent_is_counted_for_each_request(eager: bool) -> None:
     """Upgraded bytes count from the first frame: neither the responses before nor the 101 are content."""
     ended: list[Any] = []
     wire = Wire(app, eager=eager, observer=lambda one: ended.append((one.status, one.stream.sent)))
-    wire.send(GET % b"/100000" + GET % b"/7" + GET % b"/0")
+    wire.send(GET % b"/7" + GET % b"/0" + GET % b"/100000")
     await wire.answered(3)
     wire.send(UPGRADE)
     await until(lambda: b"101 Switching" in wire.received, "the handshake")
@@ -36,7 +36,7 @@ async def test_what_is_sent_is_counted_for_each_request(eager: bool) -> None:
     await wire.ended()
     await until(lambda: len(ended) == 4, "all are observed")
     echo, close = 2 + len(b"hello"), 2 + 2
-    assert ended == [(200, 100_000), (200, 7), (200, 0), (101, echo + close)]
+    assert ended == [(200, 7), (200, 0), (200, 100_000), (101, echo + close)]
 
 
 @in_loop
