@@ -162,8 +162,9 @@ class Server:
             self._row.beat(self._acceptor.load, self.context.requests)
 
     def exchanges(self) -> list[Any]:
-        """The requests under way. May be called from another thread, for diagnostics."""
-        return [exchange for connection in list(self._reaper.connections) for exchange in connection.exchanges()]
+        """The requests under way, with or without a client. May be called from another thread, for diagnostics."""
+        exchanges = [one for connection in list(self._reaper.connections) for one in connection.exchanges()]
+        return list(dict.fromkeys([*exchanges, *list(self.context.tasks.values())]))
 
     @property
     def time_left(self) -> float:

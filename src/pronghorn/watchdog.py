@@ -156,13 +156,14 @@ def stack_of(frame: FrameType | None) -> str:
     if frame is None:
         return "  (nowhere)\n"
     frames = traceback.extract_stack(frame)
-    begin = max((index + 1 for index, one in enumerate(frames[:-1]) if one.filename == _WORKER), default=0)
+    begin = max((index + 1 for index, one in enumerate(frames[:-1]) if one.filename in _RUNNERS), default=0)
     while begin < len(frames) - 1 and frames[begin].filename.startswith(_ASYNCIO):
         begin += 1
     return "".join(traceback.format_list(frames[begin:][-_MOST_FRAMES:]))
 
 
-_WORKER = os.path.join(os.path.dirname(__file__), "worker.py")
+#: Where the loop is run from.
+_RUNNERS = tuple(os.path.join(os.path.dirname(__file__), name) for name in ("worker.py", "escapes.py"))
 _ASYNCIO = os.path.dirname(asyncio.__file__)
 
 

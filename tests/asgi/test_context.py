@@ -29,7 +29,7 @@ async def test_defaults_are_safe() -> None:
     assert context.observer is None
     assert context.pre_request is None
     assert not context.draining
-    assert context.tasks == set()
+    assert context.tasks == {}
 
 
 @in_loop

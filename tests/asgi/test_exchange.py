@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
 
 from pronghorn.asgi.errors import ClientDisconnected, EventError
 from pronghorn.asgi.exchange import Receiving, Sending
-from tests.asgi.apps import Event
+from tests.asgi.apps import Event, body, start
 from tests.asgi.bench import TO_SENDING, Bench
 from tests.asgi.doubles import in_loop, settle
 
@@ -262,3 +263,59 @@ async def test_what_reaches_the_stream(steps: list[str], names: list[str]) -> No
     await bench.play(*steps)
     assert [call[0] for call in bench.stream.calls] == names
     assert bench.stream.complete
+
+
+# -- an application that sends on and on ----------------------------------------------------------------------------
+
+#: What may be sent for ever, and what brings the response where that is of no use any more.
+ENDLESS = [
+    (["lost"], body(b"x", True)),
+    (["lost"], start()),
+    (["lost"], {"type": "http.response.trailers"}),
+    (["lost"], {"type": "http.response.early_hint", "links": []}),
+    (["lost"], {"type": "http.response.pathsend", "path": "/nowhere"}),
+    (["lost"], {"type": "no such event"}),
+    (["start", "lost"], body(b"x", True)),
+    (["start", "more", "lost"], body(b"x", True)),
+    (["start", "last"], body(b"x", True)),
+    (["start", "last", "lost"], body(b"x", True)),
+    (["start", "last"], {"type": "no such event"}),
+    (["timeout"], body(b"x", True)),
+    (["fault"], body(b"x", True)),
+    ([], body(b"x", True)),
+    ([], {"type": "no such event"}),
+    ([], {}),
+    (["start"], start()),
+]
+
+
+@pytest.mark.parametrize("way", ["await", "gather", "task", "wait_for"])
+@in_loop
+async def test_an_application_that_sends_on_and_on_lets_the_loop_run(way: str) -> None:
+    for steps, event in ENDLESS:
+        bench = await Bench(disconnect_grace_period=-1.0).start()
+        await bench.play(*steps)
+        turns = 0
+
+        async def spin(bench: Bench = bench, event: Any = event) -> None:
+            while True:
+                with contextlib.suppress(Exception):
+                    sending = bench.exchange.send(event)
+                    if way == "gather":
+                        await asyncio.gather(sending)
+                    elif way == "task":
+                        await asyncio.create_task(sending)
+                    elif way == "wait_for":
+                        await asyncio.wait_for(sending, 1000)
+                    else:
+                        await sending
+
+        spinning = asyncio.create_task(spin())
+        for _ in range(100):  # hangs where it does not
+            await asyncio.sleep(0)
+            turns += 1
+        spinning.cancel()
+        await settle(2)
+        assert turns == 100
+        bench.exchange.cancel()
+        await settle(4)

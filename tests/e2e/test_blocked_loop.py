@@ -101,3 +101,28 @@ def test_the_warning_can_be_switched_off(serve: Serve) -> None:
     assert server.get("/block?seconds=2").text == "unblocked"
     assert server.get("/").status == 200
     assert "blocked" not in server.log()
+
+
+def test_the_log_names_the_request_whose_client_has_left(serve: Serve) -> None:
+    """Its connection is gone; its application is what blocks."""
+    source = (
+        "import time\n"
+        "from tests.e2e.apps.trace import trace\n"
+        "async def app(scope, receive, send):\n"
+        "    assert scope['type'] == 'http'\n"
+        "    trace('begun')\n"
+        "    while (await receive())['type'] != 'http.disconnect':\n"
+        "        pass\n"
+        "    trace('blocking')\n"
+        "    time.sleep(60)\n"
+    )
+    server = serve(source=source, timeout=5)
+    worker = server.only_worker()
+    with server.connect() as client:
+        client.send(request_bytes("POST", "/left", body=b"x"))
+        server.wait_trace("begun")
+        client.reset()
+    server.wait_trace("blocking")
+    server.wait_gone([worker], 20)
+    assert "Requests under way (1)" in server.log()
+    assert "POST '/left' from 127.0.0.1" in server.log()

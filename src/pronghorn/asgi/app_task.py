@@ -110,14 +110,14 @@ class AppTask(Exchange):
             self._finish(task)
         else:
             self._task = task
-            self._context.tasks.add(task)
+            self._context.tasks[task] = self
             task.add_done_callback(self._finish, context=self._context.contextvars.copy())
 
     def _finish(self, task: asyncio.Task[Any]) -> None:
         """The application has returned, raised or been cancelled: bring the exchange to an end."""
         if self._task is not None:
             self._task = None
-            self._context.tasks.discard(task)
+            self._context.tasks.pop(task, None)
             if self._grace is not None:
                 self._grace.cancel()
                 self._grace = None

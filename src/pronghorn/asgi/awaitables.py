@@ -7,6 +7,7 @@ Each is a ``collections.abc.Coroutine``: it can be awaited, given to ``create_ta
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import functools
 import inspect
@@ -79,6 +80,12 @@ def _thrown(kind: Any, value: Any, traceback: Any) -> BaseException:
     if error is None or not isinstance(error, BaseException):
         error = kind() if value is None else kind(value)
     return error if traceback is None else error.with_traceback(traceback)
+
+
+async def fail_later(error: Exception) -> None:
+    """Fail after a turn of the loop, so that an application that sends on and on cannot stop the worker."""
+    await asyncio.sleep(0)
+    raise error
 
 
 def coroutine_function(app: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:

@@ -14,7 +14,7 @@ cdef class Context:
     cdef public dict state
     cdef public str root_path
     # its tasks
-    cdef public set tasks
+    cdef public dict tasks
     cdef public object contextvars
     cdef public bint eager
     cdef public bint names_context

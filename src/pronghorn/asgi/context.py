@@ -108,7 +108,8 @@ class Context:
         self.state: dict[str, Any] | None = None
         self.root_path = ""
         # tasks
-        self.tasks: set[asyncio.Task[Any]] = set()
+        #: Those that run, also without a connection, and the exchange of each.
+        self.tasks: dict[asyncio.Task[Any], Any] = {}
         #: What the context of each request is a copy of. No code of an application runs in it.
         self.contextvars = contextvars.copy_context()
         self.create_task: Callable[..., asyncio.Task[Any]] = loop.create_task

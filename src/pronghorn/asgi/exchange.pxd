@@ -67,7 +67,9 @@ cdef class HttpExchange(Source):
     cpdef dict take(self)
     cpdef dict last_event(self)
 
+    @cython.locals(before=int)
     cpdef send(self, message)
+    cdef _failed(self, error)
     cdef _send(self, dict message)
     @cython.locals(response=Response)
     cdef _send_start(self, dict message)

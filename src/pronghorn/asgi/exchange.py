@@ -347,16 +347,23 @@ class HttpExchange(Source):
 
     def send(self, message: Event) -> Coroutine[Any, Any, None]:
         """ASGI ``send``. The event is handled at once; what is awaited is the error, or the client's catching up."""
-        if self._sending == _LOST:
-            return awaitables.Failed(ClientDisconnected())
+        before = self._sending
+        if before == _LOST:
+            return self._failed(ClientDisconnected())
         try:
             self._send(message if type(message) is dict else events.as_dict(message))
         except Exception as error:
-            return awaitables.Failed(error)
+            return self._failed(error)
         # After the last event there is nothing left to hold back, and nobody who would end the wait.
         if self._sending < _DONE and self.stream.blocked():
             return self._wait_until_writable(self._file)
+        if before == _DONE and not self.ends_at_once():
+            return asyncio.sleep(0)
         return _DONE_AWAITABLE
+
+    def _failed(self, error: Exception) -> Coroutine[Any, Any, None]:
+        """Fail, after a turn of the loop where the application was told often enough, and goes on."""
+        return awaitables.Failed(error) if self.ends_at_once() else awaitables.fail_later(error)
 
     async def _wait_until_writable(self, file: files.FilePart | None) -> None:
         try:

@@ -21,7 +21,7 @@ from pronghorn.asgi.events import as_bytes, as_dict
 from pronghorn.asgi.receive import receive, woken
 from pronghorn.asgi.scope import Endpoint, address_of, endpoint_of, websocket_scope
 from pronghorn.asgi.stream import Stream
-from pronghorn.asgi.websocket_events import as_str, close_of, denial_of, fail_later, tells_disconnect
+from pronghorn.asgi.websocket_events import as_str, close_of, denial_of, tells_disconnect
 from pronghorn.asgi.websocket_input import State, WebSocketInput
 from pronghorn.wire import ws_deflate, ws_handshake, ws_writer
 from pronghorn.wire.errors import ProtocolError
@@ -430,7 +430,7 @@ class WebSocketExchange(WebSocketInput):
         try:
             self._send(message if type(message) is dict else as_dict(message))
         except Exception as error:
-            return awaitables.Failed(error) if self.ends_at_once() else fail_later(error)
+            return awaitables.Failed(error) if self.ends_at_once() else awaitables.fail_later(error)
         if (self._state == _OPEN or self._state == _DENYING) and self.stream.blocked():
             return self._wait_until_writable()
         return _DONE_AWAITABLE

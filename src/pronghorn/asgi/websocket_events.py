@@ -5,7 +5,6 @@ Knows types only: whether an event is allowed where it comes is the exchange's t
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from pronghorn.asgi.errors import EventError
@@ -47,9 +46,3 @@ def denial_of(message: dict[str, Any]) -> Response:
 def tells_disconnect(error: BaseException) -> bool:
     """Whether ``error`` is how a framework hands on websocket.disconnect: Starlette's and Litestar's name for it."""
     return type(error).__name__ == "WebSocketDisconnect"
-
-
-async def fail_later(error: Exception) -> None:
-    """Fail after a turn of the loop, lest an application that sends on and on, whatever happens, stop the worker."""
-    await asyncio.sleep(0)
-    raise error
