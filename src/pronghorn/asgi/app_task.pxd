@@ -31,7 +31,7 @@ cdef class AppTask(Exchange):
     cdef _prepare(self, Context context, Stream stream, Request request, Endpoint endpoint)
     @cython.locals(context=Context)
     cdef _enter(self)
-    @cython.locals(context=Context, keywords=dict)
+    @cython.locals(context=Context)
     cdef _new_task(self, coroutine, bint eager)
     cpdef remember(self, own)
     cdef _within(self, do, tuple arguments)

@@ -69,13 +69,16 @@ class AppTask(Exchange):
         self.status = 0
         self.started = 0.0
         self._own_context: contextvars.Context | None = None
-        self._task: asyncio.Task[Any] | None = None
+        self._task: Any = None
         self._grace: asyncio.TimerHandle | None = None
         self._cancelling = False
         self._observed = False
 
     def _enter(self) -> None:
-        """Give the request its context, and run ``pre_request`` in it."""
+        """Give the request its context, and run ``pre_request`` in it.
+
+        Not needed for a task that starts at once in a turn, which is taken in the worker's context: the task copies it.
+        """
         context = self._context
         own = self._own_context = context.contextvars.copy()
         if context.pre_request is not None:
@@ -85,12 +88,10 @@ class AppTask(Exchange):
         """A task for the application's coroutine, in the request's context; it may have ended when this returns."""
         context = self._context
         own = self._own_context
+        if eager and own is None:
+            return _Task(coroutine, **context.eagerly)
         if eager:
-            keywords = context.eagerly
-            keywords["context"] = own
-            task = _Task(coroutine, **keywords)
-            keywords["context"] = None  # nothing of a request is to outlive it
-            return task
+            return _Task(coroutine, **context.eagerly, context=own)
         if context.names_context:
             return context.create_task(coroutine, context=own)
         return own.run(context.create_task, remembering(coroutine, self.remember))  # type: ignore[union-attr]
@@ -102,7 +103,9 @@ class AppTask(Exchange):
     def _within(self, do: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
         """Call ``do`` in a copy of the request's context, which may itself be entered, where a loop is re-entered."""
         own = self._own_context
-        (self._context.contextvars if own is None else own).copy().run(do, *arguments)
+        if own is None:
+            own = self._context.contextvars if self._task is None else self._task.get_context()
+        own.copy().run(do, *arguments)
 
     def _follow(self, task: asyncio.Task[Any], eager: bool) -> None:
         """Bring the exchange to its end as soon as ``task`` has ended."""
@@ -113,7 +116,7 @@ class AppTask(Exchange):
             self._context.tasks[task] = self
             task.add_done_callback(self._finish, context=self._context.contextvars.copy())
 
-    def _finish(self, task: asyncio.Task[Any]) -> None:
+    def _finish(self, task: Any) -> None:
         """The application has returned, raised or been cancelled: bring the exchange to an end."""
         if self._task is not None:
             self._task = None
@@ -123,13 +126,19 @@ class AppTask(Exchange):
                 self._grace = None
         try:
             error = _exception_of(task) if self._context.eager else task.exception()
+            if error is None and self._is_answered():
+                self._observe()
+                return
         except asyncio.CancelledError:
+            error = None
+        if self._own_context is None:
+            self._own_context = task.get_context()
+        if task.cancelled():
             self._within(self._end_cancelled, ())
+        elif error is not None:
+            self._within(self._fail, (error,))
         else:
-            if error is not None:
-                self._within(self._fail, (error,))
-            elif not self._is_answered():
-                self._within(self._end_returned, ())
+            self._within(self._end_returned, ())
         self._observe()
 
     def _is_answered(self) -> bool:

@@ -18,6 +18,7 @@ cdef class Context:
     cdef public object contextvars
     cdef public bint eager
     cdef public bint names_context
+    cdef public bint in_turn
     cdef public dict eagerly
     cdef public dict on_loop
     cdef public object create_task

@@ -70,6 +70,7 @@ class Context:
         "forwarded",
         "header_timeout",
         "high_water",
+        "in_turn",
         "is_trusted",
         "keepalive",
         "log",
@@ -118,7 +119,9 @@ class Context:
         self.names_context = False
         #: Keywords of futures and of tasks that start at once. In a call they would be made into a dict each time.
         self.on_loop = {"loop": loop}
-        self.eagerly: dict[str, Any] = {"loop": loop, "eager_start": True, "context": None}
+        self.eagerly: dict[str, Any] = {"loop": loop, "eager_start": True}
+        #: Whether a turn of ``net/turn`` is being taken: in ``contextvars``, as nothing else is.
+        self.in_turn = False
         # times
         self.clock = 0.0
         self.margin = 0.0

@@ -127,7 +127,8 @@ class HttpExchange(Source):
             self.endpoint = endpoint_of(self.request, self.endpoint, context)
         self.started = _monotonic() if context.timed else context.clock
         try:
-            self._enter()
+            if context.pre_request is not None or not (context.eager and context.in_turn):
+                self._enter()
             self.scope = http_scope(self.request, self.endpoint, context)
             task = self._new_task(context.app(self.scope, self.receive, self.send), context.eager)
         except BaseException as error:  # a task that starts at once raises SystemExit, as asyncio's loops would

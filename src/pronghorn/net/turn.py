@@ -69,6 +69,7 @@ class Turn:
         size = len(waiting)
         taken = ended = 0
         begun = before = since = self._clock() if size > 1 else 0.0
+        self._context.in_turn = True
         try:
             for taker in waiting:
                 taken += 1
@@ -88,6 +89,7 @@ class Turn:
                     if now - begun > _MOST_TOGETHER:
                         break
         finally:
+            self._context.in_turn = False
             self._end(waiting[ended:taken])
             if taken < size:
                 self._put_off(waiting[taken:])
