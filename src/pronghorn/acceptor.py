@@ -137,8 +137,8 @@ class Acceptor:
     def start(self) -> None:
         """Begin to accept."""
         self._running = True
-        if self._tls is not None and self._loop.get_exception_handler() is None:
-            self._loop.set_exception_handler(_but_for_handshakes)
+        if self._tls is not None:
+            _leave_handshakes_to_their_line(self._loop)
         for listener in self._listeners:
             listener.setblocking(False)
         self._resume()
@@ -420,10 +420,19 @@ class Acceptor:
         self.closed()
 
 
-def _but_for_handshakes(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+def _leave_handshakes_to_their_line(loop: asyncio.AbstractEventLoop) -> None:
     """The loops' own report of a handshake that failed is a traceback, and ``failed`` has a line for it."""
-    if context.get("message") != "SSL handshake failed":
-        loop.default_exception_handler(context)
+    handler = loop.get_exception_handler()
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if context.get("message") == "SSL handshake failed":
+            return
+        if handler is None:
+            loop.default_exception_handler(context)
+        else:
+            handler(loop, context)
+
+    loop.set_exception_handler(handle)
 
 
 def _waiting_at(listener: socket.socket) -> int:
