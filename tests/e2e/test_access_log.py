@@ -28,11 +28,11 @@ FORMAT = SEPARATOR.join(f"%({name})s" for name in ATOMS)
 
 
 class LogFile:
-    """The access log of one server, read as one dict of atoms per line."""
+    """The access log of one server from now on, read as one dict of atoms per line."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._seen = 0
+        self._seen = len(self._lines())
 
     def next(self) -> dict[str, str]:
         """The next line that was not returned yet; waits for it."""
@@ -51,14 +51,14 @@ class LogFile:
         return text.split("\n")[:-1]  # a line counts once it is whole
 
 
-@pytest.fixture
-def logged(serve: Serve, tmp_path: Path) -> tuple[GunicornServer, LogFile]:
-    path = tmp_path / "access.log"
-    server = serve(accesslog=str(path), access_log_format=FORMAT)
-    return server, LogFile(path)
-
-
+SETTINGS = {"accesslog": "access.log", "access_log_format": FORMAT}
 Logged = tuple[GunicornServer, LogFile]
+
+
+@pytest.fixture
+def logged(server: GunicornServer) -> Logged:
+    """The module's server. Each test reads the lines of all its requests, so that none is left to the next one."""
+    return server, LogFile(server.directory / "access.log")
 
 
 class TestAtoms:

@@ -43,6 +43,8 @@ V2_LOCAL = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"
 V2_UNKNOWN = b"\r\n\r\n\0\r\nQUIT\n\x21\0\0\0"
 V2_TLS = V2[:14] + b"\0\x14" + V2[16:] + b"\x20\0\5\1\0\0\0\0"
 V2_UNIX = b"\r\n\r\n\0\r\nQUIT\n\x21\x31\0\xd8" + b"/run/client".ljust(108, b"\0") + b"/run/front".ljust(108, b"\0")
+#: The server of tests that need no other.
+APP, SETTINGS = "main:app", {"source": SOURCE}
 FORWARDED = ("X-Forwarded-For: 203.0.113.9", "X-Forwarded-Proto: https")
 
 
@@ -69,8 +71,7 @@ def test_by_default_a_proxy_on_this_machine_is_believed(serve: Serve) -> None:
     assert document["scheme"] == "http"
 
 
-def test_each_request_of_a_connection_has_its_own_client(serve: Serve) -> None:
-    server = serve(source=SOURCE)
+def test_each_request_of_a_connection_has_its_own_client(server: GunicornServer) -> None:
     with server.connect() as client:
         for host in ("203.0.113.1", "203.0.113.2"):
             document = client.request("GET", "/", f"X-Forwarded-For: {host}").json()
@@ -102,17 +103,16 @@ def test_contradictory_fields(serve: Serve) -> None:
     server.wait_log(r'"GET / HTTP/1\.1" 400 ')
 
 
-@pytest.mark.parametrize("target", ["/app/x", "/x"])
-def test_script_name(serve: Serve, target: str) -> None:
+def test_script_name(serve: Serve) -> None:
     server = serve(source=SOURCE, accesslog="-", access_log_format="LINE %({script_name}e)s %(U)s")
-    document = scope(server, "SCRIPT_NAME: /app", target=target)
-    assert (document["root_path"], document["path"]) == ("/app", "/app/x")
-    server.wait_log(r"LINE /app /x$")
+    for target, rest in (("/app/x", "/x"), ("/y", "/y")):
+        document = scope(server, "SCRIPT_NAME: /app", target=target)
+        assert (document["root_path"], document["path"]) == ("/app", f"/app{rest}")
+        server.wait_log(rf"LINE /app {rest}$")
     assert scope(server, target="/app/x")["root_path"] == ""
 
 
-def test_the_scheme_of_a_websocket(serve: Serve) -> None:
-    server = serve(source=SOURCE)
+def test_the_scheme_of_a_websocket(server: GunicornServer) -> None:
     fields = (
         "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
@@ -125,9 +125,9 @@ def test_the_scheme_of_a_websocket(serve: Serve) -> None:
             assert b'"scheme": "%b"' % scheme.encode() in head
 
 
-def test_host_port_and_prefix_are_opted_in(serve: Serve) -> None:
+def test_host_port_and_prefix_are_opted_in(server: GunicornServer, serve: Serve) -> None:
     fields = ("X-Forwarded-Host: example.com", "X-Forwarded-Port: 8443", "X-Forwarded-Prefix: /app", *FORWARDED)
-    assert scope(serve(source=SOURCE), *fields)["host"] == ["test"]
+    assert scope(server, *fields)["host"] == ["test"]
     environment = {"PRONGHORN_FORWARDED_PARTS": "for, proto, host, port, prefix"}
     document = scope(serve(source=SOURCE, environment=environment), *fields)
     assert document["host"] == ["example.com:8443"]
@@ -160,25 +160,25 @@ def test_a_wrong_option_stops_the_server(serve: Serve, name: str) -> None:
 modes = needs_gunicorn(24, 1)
 
 
-def announced(server: GunicornServer, header: bytes, *fields: str) -> dict[str, Any]:
+def announced(server: GunicornServer, header: bytes, *fields: str, path: str = "/") -> dict[str, Any]:
     with server.connect() as client:
-        client.send(header + request_bytes("GET", "/", *fields))
+        client.send(header + request_bytes("GET", path, *fields))
         response = client.read_response()
         assert response.status == 200, response
         return {**response.json(), "port": client.port if isinstance(server.address, tuple) else None}
 
 
 @modes
-@pytest.mark.parametrize("header", [V1, V2])
-def test_proxy_header(serve: Serve, header: bytes) -> None:
+def test_proxy_header(serve: Serve) -> None:
     server = serve(
-        source=SOURCE, proxy_protocol="auto", accesslog="-", access_log_format="LINE %(h)s %({remote_port}e)s"
+        source=SOURCE, proxy_protocol="auto", accesslog="-", access_log_format="LINE %(h)s %({remote_port}e)s %(U)s"
     )
-    document = announced(server, header)
-    assert document["client"] == ["203.0.113.7", 56324]
-    assert document["server"] == ["198.51.100.2", 443]
-    assert document["scheme"] == "http"
-    server.wait_log(r"LINE 203\.0\.113\.7 56324$")
+    for header, path in ((V1, "/v1"), (V2, "/v2")):
+        document = announced(server, header, path=path)
+        assert document["client"] == ["203.0.113.7", 56324]
+        assert document["server"] == ["198.51.100.2", 443]
+        assert document["scheme"] == "http"
+        server.wait_log(rf"LINE 203\.0\.113\.7 56324 {path}$")
     # Without one, and with one that tells nothing, the connection's own addresses hold.
     for other in (b"", V2_LOCAL, V2_UNKNOWN, b"PROXY UNKNOWN\r\n"):
         document = announced(server, other)
@@ -246,8 +246,7 @@ def test_proxy_header_on_a_unix_socket(serve: Serve, tmp_path: Path) -> None:
     assert announced(server, b"")["client"] is None
 
 
-def test_without_the_setting_it_is_a_bad_request(serve: Serve) -> None:
-    server = serve(source=SOURCE)
+def test_without_the_setting_it_is_a_bad_request(server: GunicornServer) -> None:
     with server.connect() as client:
         client.send(V1 + request_bytes("GET", "/"))
         assert client.read_response().status == 400
@@ -305,8 +304,7 @@ def test_the_tls_extension(serve: Serve, certificates: Certificates) -> None:
     assert document["tls"]["client_cert_chain"] == [ssl.DER_cert_to_PEM_cert(leaf)]
 
 
-def test_no_tls_extension_without_tls(serve: Serve) -> None:
-    server = serve(source=SOURCE)
+def test_no_tls_extension_without_tls(server: GunicornServer) -> None:
     assert scope(server, *FORWARDED)["tls"] is None
 
 
@@ -320,7 +318,8 @@ def test_a_certificate_is_required(serve: Serve, certificates: Certificates) -> 
 
 
 def test_a_certificate_that_changes_on_disk(serve: Serve, certificates: Certificates) -> None:
-    server = serve(source=SOURCE, **certificates.settings)
+    config = "import pronghorn.tls\npronghorn.tls.INTERVAL = 0.5\n"
+    server = serve(source=SOURCE, config=config, **certificates.settings)
     context = certificates.context()
     old = over_tls(server, context)[1]
     certificates.keyfile.write_text("nonsense")
@@ -334,13 +333,13 @@ def test_a_certificate_that_changes_on_disk(serve: Serve, certificates: Certific
 
 
 @modes
-@pytest.mark.parametrize("header", [V1, V2, b""])
-def test_proxy_header_before_tls(serve: Serve, certificates: Certificates, header: bytes) -> None:
+def test_proxy_header_before_tls(serve: Serve, certificates: Certificates) -> None:
     server = serve(source=SOURCE, proxy_protocol="auto", **certificates.settings)
-    document, _ = over_tls(server, certificates.context(), header)
-    assert document["client"][0] == ("203.0.113.7" if header else "127.0.0.1")
-    assert document["scheme"] == "https"
-    assert document["tls"] is not None
+    for header in (V1, V2, b""):
+        document, _ = over_tls(server, certificates.context(), header)
+        assert document["client"][0] == ("203.0.113.7" if header else "127.0.0.1")
+        assert document["scheme"] == "https"
+        assert document["tls"] is not None
 
 
 @modes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 import socket
 import ssl
@@ -75,10 +76,15 @@ def lines_about_peers(server: GunicornServer) -> list[tuple[str, str]]:
     return re.findall(r"\[([A-Z]+)\] (.*\bip=.*)", log)
 
 
-def only_line(server: GunicornServer) -> tuple[str, str]:
-    wait_until(lambda: lines_about_peers(server), 15, lambda: f"a line:\n{server.log()}")
-    (line,) = lines_about_peers(server)
+def next_line(server: GunicornServer, before: int) -> tuple[str, str]:
+    """The one line after so many."""
+    wait_until(lambda: len(lines_about_peers(server)) > before, 15, lambda: f"a line:\n{server.log()}")
+    (line,) = lines_about_peers(server)[before:]
     return line
+
+
+def only_line(server: GunicornServer) -> tuple[str, str]:
+    return next_line(server, 0)
 
 
 # -- plain HTTP -------------------------------------------------------------------------------------------------------
@@ -120,17 +126,18 @@ def test_plain_http_is_told_so(start: Serve, certificates: Certificates) -> None
     assert lines_about_peers(server) == [line] * (len(PLAIN) + 1)
 
 
-@pytest.mark.parametrize("header", [PROXY, b""], ids=["header", "none"])
-def test_plain_http_where_a_proxy_header_comes_first(start: Serve, certificates: Certificates, header: bytes) -> None:
+def test_plain_http_where_a_proxy_header_comes_first(start: Serve, certificates: Certificates) -> None:
     """Without one, the methods that begin like it are those whose first bytes were taken already."""
     server = start(proxy_protocol=True)
     requests = [PLAIN["GET"], PLAIN["POST"], PLAIN["PROPFIND"]]
-    for data in requests:
-        assert_plain_http_is_refused(server, header + data)
-    assert_it_serves(server, certificates, header)
-    ip = "203.0.113.7" if header else "127.0.0.1"
-    line = ("WARNING", f"Invalid request from ip={ip}: Plain HTTP on a port that speaks TLS")
-    assert lines_about_peers(server) == [line] * len(requests)
+    expected = []
+    for header, ip in ((PROXY, "203.0.113.7"), (b"", "127.0.0.1")):
+        for data in requests:
+            assert_plain_http_is_refused(server, header + data)
+        assert_it_serves(server, certificates, header)
+        line = ("WARNING", f"Invalid request from ip={ip}: Plain HTTP on a port that speaks TLS")
+        expected += [line] * len(requests)
+        assert lines_about_peers(server) == expected
 
 
 def test_plain_http_is_not_waited_for(start: Serve) -> None:
@@ -146,52 +153,49 @@ def test_plain_http_is_not_waited_for(start: Serve) -> None:
 # -- no handshake -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("data", "reason"),
-    [(b"", "no TLS handshake came in time"), (HELLO[:20], "the TLS handshake was not complete in time")],
-    ids=["silent", "half"],
-)
-def test_a_handshake_counts_as_a_connection_and_has_its_time(
-    start: Serve, certificates: Certificates, data: bytes, reason: str
-) -> None:
+def test_a_handshake_counts_as_a_connection_and_has_its_time(start: Serve, certificates: Certificates) -> None:
     server = start(worker_connections=1)
-    with socket.create_connection(server.address, 15) as peer:
-        peer.sendall(data)
-        wait_until(lambda: not server.accepting_pids(), message="a worker that is full")
-        assert peer.recv(1) == b""
-    assert only_line(server) == ("DEBUG", f"Connection from ip=127.0.0.1 was not opened: {reason}")
-    assert_it_serves(server, certificates)
+    reasons = {b"": "no TLS handshake came in time", HELLO[:20]: "the TLS handshake was not complete in time"}
+    for number, (data, reason) in enumerate(reasons.items()):
+        with socket.create_connection(server.address, 15) as peer:
+            peer.sendall(data)
+            wait_until(lambda: not server.accepting_pids(), message="a worker that is full")
+            assert peer.recv(1) == b""
+        assert next_line(server, number) == ("DEBUG", f"Connection from ip=127.0.0.1 was not opened: {reason}")
+        assert_it_serves(server, certificates)
+        wait_until(server.accepting_pids, 15, "room for another")
 
 
-@pytest.mark.parametrize("data", [b"", HELLO[:20], HELLO], ids=["nothing", "half", "hello"])
-@pytest.mark.parametrize("how", ["close", "reset"])
-def test_a_peer_that_leaves(start: Serve, certificates: Certificates, data: bytes, how: str) -> None:
+def test_a_peer_that_leaves(start: Serve, certificates: Certificates) -> None:
     server = start()
-    with RawClient(server.address) as peer:
-        peer.send(data)
-        if data == HELLO:
-            assert peer.read_bytes(1) == b"\x16"
-        getattr(peer, how)()
-    level, line = only_line(server)
-    assert level == "DEBUG"
-    assert re.fullmatch(r"Connection from ip=127\.0\.0\.1 was not opened: (the peer left|.*reset by peer.*)", line)
-    assert_it_serves(server, certificates)
+    left = r"Connection from ip=127\.0\.0\.1 was not opened: (the peer left|.*reset by peer.*)"
+    for number, (data, how) in enumerate(itertools.product((b"", HELLO[:20], HELLO), ("close", "reset"))):
+        with RawClient(server.address) as peer:
+            peer.send(data)
+            if data == HELLO:
+                assert peer.read_bytes(1) == b"\x16"
+            getattr(peer, how)()
+        level, line = next_line(server, number)
+        assert level == "DEBUG", (data, how)
+        assert re.fullmatch(left, line), (data, how)
+        assert_it_serves(server, certificates)
 
 
-@pytest.mark.parametrize(
-    ("data", "reason"),
-    [(TLS_1_1, "UNSUPPORTED_PROTOCOL"), (b"SSH-2.0-OpenSSH_9.2\r\n", "WRONG_VERSION_NUMBER"), (HELLO[:43] + HELLO, "")],
-    ids=["TLS 1.1", "no TLS", "broken"],
-)
-def test_a_handshake_that_fails(start: Serve, certificates: Certificates, data: bytes, reason: str) -> None:
+def test_a_handshake_that_fails(start: Serve, certificates: Certificates) -> None:
     server = start()
-    with RawClient(server.address) as peer:
-        peer.send(data)
-        peer.read_until_closed()
-        level, line = only_line(server)
-    assert level == "INFO"
-    assert re.fullmatch(rf"TLS handshake with ip=127\.0\.0\.1 failed: .*{reason}.*", line)
-    assert_it_serves(server, certificates)
+    reasons = {
+        TLS_1_1: "UNSUPPORTED_PROTOCOL",
+        b"SSH-2.0-OpenSSH_9.2\r\n": "WRONG_VERSION_NUMBER",
+        HELLO[:43] + HELLO: "",
+    }
+    for number, (data, reason) in enumerate(reasons.items()):
+        with RawClient(server.address) as peer:
+            peer.send(data)
+            peer.read_until_closed()
+            level, line = next_line(server, number)
+        assert level == "INFO", data
+        assert re.fullmatch(rf"TLS handshake with ip=127\.0\.0\.1 failed: .*{reason}.*", line), data
+        assert_it_serves(server, certificates)
 
 
 def test_a_client_that_does_not_trust_the_certificate(start: Serve, tmp_path: Path) -> None:
