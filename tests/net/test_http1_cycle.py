@@ -41,19 +41,25 @@ async def test_what_is_sent_is_counted_for_each_request(eager: bool) -> None:
 
 @in_loop
 async def test_the_stream_of_a_request_that_ended_writes_nothing(eager: bool) -> None:
-    streams: list[Any] = []
-    wire = Wire(app, eager=eager, observer=lambda one: streams.append(one.stream))
+    exchanges: list[Any] = []
+    counts: list[int] = []
+
+    def observe(exchange: Any) -> None:
+        exchanges.append(exchange)
+        counts.append(exchange.stream.sent)
+
+    wire = Wire(app, eager=eager, observer=observe)
     wire.send(GET % b"/3")
     await wire.answered(1)
     wire.send(UPGRADE)
     await until(lambda: b"101 Switching" in wire.received, "the next request is under way")
     before = wire.received
-    (old,) = streams
+    old = exchanges[0].stream
     old.send_data(b"too late", True)
     old.consumed(1000)
     old.abort()
     assert wire.received == before
     assert not wire.closed
-    assert old.sent == 3
+    assert counts[0] == 3
     wire.send(sent(TEXT, b"hello") + sent(CLOSE, b"\x03\xe8"))
     await wire.ended()

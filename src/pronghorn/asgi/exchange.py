@@ -140,6 +140,14 @@ class HttpExchange(Source):
     def _is_answered(self) -> bool:
         return self._sending >= _DONE
 
+    def leave(self, ended: Stream) -> bool:
+        if self._task is not None or self._sending < _DONE:
+            return False
+        if self._context.observer is not None and not self._observed:
+            return False  # what was sent is still to be told
+        self.stream = ended
+        return True
+
     def _end_cancelled(self) -> None:
         if self._sending >= _DONE:
             return

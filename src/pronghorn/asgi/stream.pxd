@@ -34,5 +34,6 @@ cdef class Exchange:
     cpdef on_timeout(self)
     cpdef on_drain(self)
     cpdef on_last_call(self)
+    cpdef bint leave(self, Stream ended) except -1
     cpdef on_round(self)
     cpdef bint go_on(self, long long budget) except -1

@@ -130,6 +130,10 @@ class Exchange:
         """The time for draining is almost over, and ``cancel`` comes next."""
         raise NotImplementedError
 
+    def leave(self, ended: Stream) -> bool:
+        """Whether it is over and will not use its stream again: what is late goes to ``ended``, which takes nothing."""
+        return False
+
     def on_round(self) -> None:
         """The next round of the loop has begun, after ``Round.wait``."""
         raise NotImplementedError

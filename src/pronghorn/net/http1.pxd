@@ -18,9 +18,10 @@ from pronghorn.wire.request cimport Request
 
 cdef int _HEAD, _BODY, _DONE, _TUNNEL, _NOTHING
 cdef str GET
+cdef Cycle _ENDED
 cdef int _EVENT_NEED_DATA, _EVENT_HEAD, _EVENT_DATA
 cdef Py_ssize_t _MOST_PIPELINED, _MOST_GATHERED, _MOST_OBJECTS, _MOST_DISCARDED
-cdef int _MOST_PARTS, _BUDGET, _REQUEST_COST
+cdef int _MOST_PARTS, _BUDGET, _REQUEST_COST, _QUICK
 cdef double _MOST_SECONDS
 
 
@@ -29,8 +30,6 @@ cdef class Http1(CycleOwner):
     # below
     cdef Context _context
     cdef Http1Parser _parser
-    # above
-    cdef Cycle _cycle
     # reading
     cdef int _reading
     cdef bint _pumping
@@ -56,12 +55,6 @@ cdef class Http1(CycleOwner):
     cdef _tell_of_end(self)
     @cython.locals(context=Context, cycle=Cycle, exchange=Exchange, plain=HttpExchange)
     cdef _begin(self, Request request)
-    @cython.locals(cycle=Cycle)
-    cdef Cycle _new_cycle(self, bint keep_alive)
-    @cython.locals(cycle=Cycle, exchange=Exchange)
-    cdef Exchange _end_cycle(self)
-    @cython.locals(cycle=Cycle)
-    cdef Exchange _exchange(self)
     @cython.locals(event=int, least=int)
     cdef _take_early(self, Cycle cycle)
     @cython.locals(exchange=Exchange)

@@ -52,7 +52,16 @@ cdef class CycleOwner(Protocol):
     cdef Http1Writer writer
     # parts not handed to the connection, while several requests of one read are answered
     cdef list out
+    # the request under way, and what was of one that nobody holds on to
+    cdef Cycle _cycle
+    cdef Cycle _spare
 
+    @cython.locals(cycle=Cycle)
+    cdef Cycle _new_cycle(self, bint keep_alive)
+    @cython.locals(cycle=Cycle, exchange=Exchange)
+    cdef Exchange _end_cycle(self)
+    @cython.locals(cycle=Cycle)
+    cdef Exchange _exchange(self)
     cpdef written(self, Py_ssize_t size)
     cpdef consumed(self)
     cpdef bint keep_alive_after(self, bint end) except -1

@@ -1,7 +1,8 @@
 """One request on an HTTP/1 connection and its response: the exchange's way back, and what is counted of both.
 
-Made for each request and ended with it: what is counted belongs to one request, and an application that holds on to a
-request that has ended writes into nothing. The order of the requests is ``net/http1``'s.
+Opened for each request and ended with it: what is counted belongs to one request, and an application that holds on to a
+request that has ended writes into nothing. It serves the next request of its connection only when its exchange has left
+it. The order of the requests is ``net/http1``'s.
 """
 
 from __future__ import annotations
@@ -21,14 +22,43 @@ _HEAD_ESTIMATE = 256
 class CycleOwner(Protocol):
     """Reads the requests of ``connection``, writes what their cycles append to ``out``. Implemented in ``net/http1``.
 
-    ``writer``: the Http1Writer of the cycle under way.
+    ``writer``: the Http1Writer of the cycle under way, which is ``_cycle``.
     """
 
-    __slots__ = ("connection", "out", "writer")
+    __slots__ = ("_cycle", "_spare", "connection", "out", "writer")
+
+    _cycle: Cycle | None
+    _spare: Cycle | None
 
     connection: Connection
     out: list[bytes]
     writer: Http1Writer
+
+    def _new_cycle(self, keep_alive: bool) -> Cycle:
+        cycle = self._spare
+        if cycle is None:
+            cycle = Cycle.__new__(Cycle)
+        else:
+            self._spare = None
+        cycle.open(self)
+        self.writer.begin(keep_alive)
+        self._cycle = cycle
+        return cycle
+
+    def _end_cycle(self) -> Exchange | None:
+        """End the cycle and return its exchange, if there was one."""
+        cycle = self._cycle
+        self._cycle = None
+        if cycle is None:
+            return None
+        exchange = cycle.exchange
+        cycle.end()
+        return exchange
+
+    def _exchange(self) -> Exchange | None:
+        """The exchange under way."""
+        cycle = self._cycle
+        return None if cycle is None else cycle.exchange
 
     def written(self, size: int) -> None:
         """About ``size`` bytes were appended, perhaps the last of the response."""
@@ -68,10 +98,10 @@ class Cycle(Stream):
 
     __slots__ = ("_owner", "_tunnel", "deadline", "exchange", "received", "unconsumed")
 
-    def __init__(self, owner: CycleOwner) -> None:
+    def __init__(self, owner: CycleOwner | None) -> None:
         self.open(owner)
 
-    def open(self, owner: CycleOwner) -> None:
+    def open(self, owner: CycleOwner | None) -> None:
         """What ``__init__`` does. Compiled, ``__new__`` and this take half the time."""
         self._owner: CycleOwner | None = owner
         self._tunnel = False
@@ -186,3 +216,7 @@ class Cycle(Stream):
         owner = self._owner
         if owner is not None:
             owner.cut_off()
+
+
+#: Of a request that is over, for whoever still holds on to it.
+ENDED = Cycle(None)
