@@ -1,13 +1,15 @@
-"""What an application leaves behind when its worker ends: tasks, generators, threads. Each gets its time, and no more.
+"""What an application leaves behind when its worker ends: tasks, generators, threads, processes, hooks. Each gets its
+time, and no more.
 
-An application must not keep a worker alive for ever: after SIGHUP nobody sends SIGKILL, and a thread that never returns
-would keep the interpreter waiting at its exit.
+An application must not keep a worker alive for ever: after SIGHUP nobody sends SIGKILL, and at its exit the interpreter
+waits for a thread that never returns, for a process that ``multiprocessing`` started, and for what ``atexit`` calls.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -18,6 +20,8 @@ from typing import Any
 _CANCELLATION = 1.0
 #: Seconds that the interpreter gets at least, after its last hook, to see threads end.
 _LEAST_EXIT = 0.3
+#: Seconds before the end of graceful_timeout, when Gunicorn sends SIGKILL.
+_MARGIN = 0.25
 
 
 def end_tasks(
@@ -68,7 +72,7 @@ def _shut_down(loop: asyncio.AbstractEventLoop, executor: ThreadPoolExecutor) ->
 
 
 def leave_threads(log: Any, seconds: float, exit_code: int) -> None:
-    """End this process about ``seconds`` after the interpreter's exit has begun, if threads keep it from ending.
+    """End this process about ``seconds`` after the interpreter's exit has begun, if something keeps it from ending.
 
     Call it when nothing but the exit is left to do. Hooks that run before (``worker_exit``) take what time they need.
     """
@@ -76,14 +80,28 @@ def leave_threads(log: Any, seconds: float, exit_code: int) -> None:
     # The last to register is the first to be called, before concurrent.futures, which uses this too, joins its threads.
     register: Any = threading._register_atexit  # type: ignore[attr-defined]
     register(begun.set)
-    arguments = (begun, log, max(seconds, _LEAST_EXIT), exit_code)
+    arguments = (begun, log, max(seconds - _MARGIN, _LEAST_EXIT), exit_code)
     threading.Thread(target=_end_process, args=arguments, name="last resort", daemon=True).start()
 
 
 def _end_process(begun: threading.Event, log: Any, seconds: float, exit_code: int) -> None:
     begun.wait()
     time.sleep(seconds)
-    names = [one.name for one in threading.enumerate() if not one.daemon and one is not threading.main_thread()]
-    if names:
-        log.error("Ending without thread(s) that do not end: %s", ", ".join(names))
-        os._exit(exit_code)
+    # Whoever gets here still runs: a thread like this one does not outlive the interpreter's end.
+    threads = [one.name for one in threading.enumerate() if not one.daemon and one is not threading.main_thread()]
+    children = [f"{child.name} (pid {child.pid})" for child in _children()]
+    if threads:
+        log.error("Ending without thread(s) that do not end: %s", ", ".join(threads))
+    if children:
+        log.error("Ending without child process(es) that do not end: %s", ", ".join(children))
+    if not threads and not children:
+        log.error("Ending without exit handlers (atexit) that do not return")
+    os._exit(exit_code)
+
+
+def _children() -> list[Any]:
+    """Processes that ``multiprocessing`` has started from this one, and would wait for."""
+    process: Any = sys.modules.get("multiprocessing.process")
+    if process is None:
+        return []
+    return [child for child in list(process.active_children()) if not child.daemon]

@@ -28,6 +28,12 @@ from pronghorn.tls import ServerTls
 _LEAST_SHUTDOWN = 0.1
 #: Seconds that streams get to end themselves, where graceful_timeout has so many to spare.
 _LAST_CALL = 5.0
+#: Seconds that requests get when the code has changed under ``reload``.
+_RELOAD = 1.0
+#: Seconds after which a request counts as a long one: a worker that nobody stands in for is not replaced under it.
+_LONG = 1.0
+#: Seconds that streams get to end themselves where nobody serves meanwhile.
+_STREAMS_END = 1.0
 #: Seconds between two looks at the scoreboard while waiting for another worker: memory that changes wakes nobody.
 _LOOK = 0.1
 #: Seconds until every worker that is to end has been told.
@@ -57,6 +63,18 @@ class Budget:
         self.last_call = self.cancel - min(_LAST_CALL, self.cancel / 4)
         self.give_up = graceful - 0.6 * reserve
         self.end = graceful - 0.15 * reserve
+
+    def let_streams_go(self) -> None:
+        """Nobody serves until this worker has ended: streams are told at once. Requests keep their time."""
+        self.last_call = 0.0
+
+    def reload(self) -> None:
+        """Somebody waits for new code. Requests get a moment, streams none."""
+        self.last_call = 0.0
+        self.cancel = min(self.cancel, _RELOAD)
+        self.give_up = min(self.give_up, _RELOAD + 0.3)
+        self.end = min(self.end, _RELOAD + 1.0)
+        self.graceful = min(self.graceful, _RELOAD + 1.5)
 
     def hurry(self) -> None:
         """The order is to quit: nobody gets time of his own. Gunicorn sends SIGKILL a second after SIGABRT."""
@@ -96,6 +114,7 @@ class Server:
         self._quitting: asyncio.Future[None] = loop.create_future()
         self._stopped_at = 0.0
         self._retired = False
+        self._patient_until = 0.0
         self._recall: asyncio.Task[None] | None = None
         self._date_timer: asyncio.TimerHandle | None = None
         self.context = _make_context(app, settings, loop, log)
@@ -138,23 +157,50 @@ class Server:
         elif self._retired and self._recall is None and not quick:
             self._recall = self._loop.create_task(self._give_listeners_up(take_waiting=self._is_last()))
 
+    def reload(self) -> None:
+        """Stop because the code has changed: as ``stop``, in about a second."""
+        self._budget.reload()
+        self.stop()
+
     def retire(self) -> None:
         """Stop because a successor takes over, which the master starts when this process has ended.
 
         Until then the other workers have to serve. Where each of them is about to end as well, this one goes on as if
-        nothing had been until another is there.
+        nothing had been until another is there. Where there is no other, it goes on until the long requests have ended
+        that are under way now, and then ends its streams at once.
         """
         if self._stopping.done():
             return
         self.context.max_requests = sys.maxsize
+        alone = not self._own_listeners and self._is_last()
+        if alone and self._has_long_requests():
+            self._loop.call_later(_LOOK, self.retire)
+            return
         leaves = self._row is None or self._row.leave()
         self.context.draining = leaves
         if leaves:
+            if alone:
+                self._budget.let_streams_go()
+                self._loop.call_later(_STREAMS_END, self._cancel_streams)
             self._acceptor.retire()
             self.stop()
             self._retired = True
         else:
             self._loop.call_later(_LOOK, self.retire)
+
+    def _has_long_requests(self) -> bool:
+        """Whether requests are under way that took long already and have an end of their own; for a time."""
+        now = self._loop.time()
+        if not self._patient_until:
+            self._patient_until = now + self._budget.cancel
+        return now < self._patient_until and any(
+            one.started and now - one.started > _LONG and not one.is_endless() for one in self.exchanges()
+        )
+
+    def _cancel_streams(self) -> None:
+        for one in self.exchanges():
+            if one.is_endless():
+                one.cancel()
 
     def beat(self) -> None:
         """The worker's heartbeat, while it serves."""

@@ -394,8 +394,8 @@ class AsyncWorker(Worker):
             os.read(self.PIPE[0], 4096)
         except BlockingIOError:
             return
-        if not self.alive:
-            self._stop()
+        if not self.alive and self._server is not None:
+            self._server.reload()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM before the loop runs, while the application is imported: the time for everything counts from now."""

@@ -319,11 +319,14 @@ class HttpExchange(Source):
         """A response has an end of its own, as far as one can tell yet."""
 
     def on_last_call(self) -> None:
-        """A stream that does not say how long it is may have no end, as server-sent events have none: let the
-        application end it. A response that has not begun, or has a known end, keeps the time that is left."""
-        response = self.response
-        if self._sending == _STREAMING and response is not None and response.content_length < 0:
+        """Let the application end a stream that may have no end. A response that has not begun, or has a known end,
+        keeps the time that is left."""
+        if self.is_endless():
             self._tell_disconnect()
+
+    def is_endless(self) -> bool:
+        response = self.response
+        return self._sending == _STREAMING and response is not None and response.content_length < 0
 
     # -- receive ----------------------------------------------------------------------------------------------------
 

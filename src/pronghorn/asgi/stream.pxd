@@ -34,6 +34,7 @@ cdef class Exchange:
     cpdef on_timeout(self)
     cpdef on_drain(self)
     cpdef on_last_call(self)
+    cpdef bint is_endless(self) except -1
     cpdef bint leave(self, Stream ended) except -1
     cpdef on_round(self)
     cpdef bint go_on(self, long long budget) except -1

@@ -130,6 +130,10 @@ class Exchange:
         """The time for draining is almost over, and ``cancel`` comes next."""
         raise NotImplementedError
 
+    def is_endless(self) -> bool:
+        """Whether nobody can tell that it will end by itself, as a response of events will not."""
+        return False
+
     def leave(self, ended: Stream) -> bool:
         """Whether it is over and will not use its stream again: what is late goes to ``ended``, which takes nothing."""
         return False

@@ -294,6 +294,9 @@ class WebSocketExchange(WebSocketInput):
         """The closing handshake began when the worker began to drain, or begins now."""
         self._restart()
 
+    def is_endless(self) -> bool:
+        return self._state in (_OPEN, _CLOSING)
+
     def _restart(self) -> None:
         if self._state == _OPEN:
             self._send_close(CloseCode.SERVICE_RESTART, _RESTART_REASON)
