@@ -27,6 +27,10 @@ _DIRECTIVES = {
     "boundscheck": True,
     "wraparound": True,
     "initializedcheck": False,
+    # An application can reach compiled objects, make some that are not initialised, and pass None: it gets an
+    # exception, never a signal. What Cython would add for pickle does not check what it is given.
+    "nonecheck": True,
+    "auto_pickle": False,
     "cdivision": True,
 }
 
