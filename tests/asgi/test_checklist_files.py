@@ -377,12 +377,14 @@ async def test_rule_44_cancelled_in_the_middle_cuts_the_response_off(talk_on_the
     assert not answer.complete
 
 
+ZEROCOPY = "http.response.zerocopysend"
+
 # -- part_of --------------------------------------------------------------------------------------------------------
 
 
 def test_a_part_owns_its_descriptor(path: Path) -> None:
     with path.open("rb") as file:
-        part = part_of(zerocopysend(file))
+        part = part_of(zerocopysend(file), ZEROCOPY)
     assert os.pread(part.fd, 5, 0) == CONTENT[:5]
     part.close()
     part.close()
@@ -392,11 +394,11 @@ def test_a_part_owns_its_descriptor(path: Path) -> None:
 def test_only_regular_files_have_a_known_length() -> None:
     reader, writer = os.pipe()
     try:
-        part = part_of(zerocopysend(reader))
+        part = part_of(zerocopysend(reader), ZEROCOPY)
         assert (part.offset, part.count) == (-1, -1)
         part.close()
         with pytest.raises(EventError, match="'offset'"):
-            part_of(zerocopysend(reader, offset=0))
+            part_of(zerocopysend(reader, offset=0), ZEROCOPY)
     finally:
         os.close(reader)
         os.close(writer)

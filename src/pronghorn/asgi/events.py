@@ -9,6 +9,7 @@ from typing import Any
 
 from pronghorn.asgi import files
 from pronghorn.asgi.errors import EventError
+from pronghorn.wire.plain import plain_bytes, plain_int, plain_str
 from pronghorn.wire.response import Response
 
 Event = dict[str, Any]
@@ -33,9 +34,30 @@ def as_dict(message: Any) -> Event:
 
 def as_bytes(data: object, name: str) -> bytes:
     """Content that is not bytes already; ``name`` says of which event and key."""
-    if isinstance(data, (bytes, bytearray, memoryview)):
-        return bytes(data)
+    kind = type(data)
+    if issubclass(kind, bytes):
+        return plain_bytes(data)
+    if issubclass(kind, (bytearray, memoryview)):
+        return memoryview(data).tobytes()  # type: ignore[arg-type]
     raise EventError(f"{name} must be bytes, not {type(data).__name__}")
+
+
+def kind_of(message: Event) -> str:
+    """The type of an event, where it is no plain str."""
+    kind = message["type"]
+    try:
+        return plain_str(kind)
+    except TypeError:
+        raise EventError(f"Unknown event type {kind!r:.60}") from None
+
+
+def status_of(message: Event) -> int:
+    """The status of http.response.start or websocket.http.response.start."""
+    status = message.get("status")
+    plain = plain_int(status) if issubclass(type(status), int) else 0
+    if not 200 <= plain <= 999:
+        raise EventError(f"{message['type']}: 'status' must be an int from 200 to 999, not {status!r:.40}")
+    return plain
 
 
 def trailers_of(message: Event) -> Fields:

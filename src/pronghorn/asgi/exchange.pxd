@@ -77,7 +77,7 @@ cdef class HttpExchange(Source):
     cdef _send_body(self, dict message)
     cdef _end_with(self, bytes data)
     @cython.locals(response=Response, before=int)
-    cdef _send_file(self, dict message)
+    cdef _send_file(self, dict message, str kind)
     cpdef _on_file_end(self)
     cdef _send_trailers(self, dict message)
     cdef _send_early_hint(self, dict message)

@@ -395,8 +395,10 @@ class HttpExchange(Source):
             kind = message["type"]
         except KeyError:
             raise EventError(f"An event has no 'type': {message!r:.100}") from None
+        if type(kind) is not str:
+            kind = events.kind_of(message)
         if self._sending == _DONE:
-            if type(kind) is not str or kind not in events.KNOWN:
+            if kind not in events.KNOWN:
                 raise EventError(f"Unknown event type {kind!r:.60}")
             return
         if self._sending != _IDLE and kind == "http.response.body":
@@ -409,26 +411,29 @@ class HttpExchange(Source):
             self._send_trailers(message)
         elif kind == "http.response.early_hint":
             self._send_early_hint(message)
-        elif type(kind) is str and kind in files.EVENTS:
-            self._send_file(message)
+        elif kind in files.EVENTS:
+            self._send_file(message, kind)
         else:
             raise EventError(f"Unknown event type {kind!r:.60}")
 
     def _send_start(self, message: Event) -> None:
-        if self._sending != _IDLE:
-            raise EventError("http.response.start sent twice")
         status = message.get("status")
-        if (type(status) is not int and not isinstance(status, int)) or not 200 <= status <= 999:
-            raise EventError(f"http.response.start: 'status' must be an int from 200 to 999, not {status!r:.40}")
+        if type(status) is not int or not 200 <= status <= 999:
+            status = events.status_of(message)
         headers = message.get("headers")
         try:
             response = Response.__new__(Response)
             response.take(status, () if headers is None else headers)
-            self.response = response
         except (TypeError, ValueError) as error:
             raise EventError(f"http.response.start: 'headers': {error}") from error
         if message.get("trailers"):
-            self.response.trailers = True
+            response.trailers = True
+        # Only now: reading the event may have run code of the application, which may have sent another.
+        if self._sending != _IDLE:
+            if self._sending == _LOST:
+                raise ClientDisconnected
+            raise EventError("http.response.start sent twice")
+        self.response = response
         self._sending = _HELD
 
     def _send_body(self, message: Event) -> None:
@@ -470,15 +475,17 @@ class HttpExchange(Source):
         finally:
             self._observe_here()
 
-    def _send_file(self, message: Event) -> None:
-        kind = message["type"]
+    def _send_file(self, message: Event, kind: str) -> None:
         response = self.response
         before = self._sending
         if response is None or before not in (_HELD, _STREAMING):
             raise EventError(f"{kind} sent before http.response.start, while another file is sent, or after the end")
         if before == _STREAMING and kind == "http.response.pathsend":
             raise EventError("http.response.pathsend sent beside other content")
-        part = files.part_of(message)
+        part = files.part_of(message, kind)
+        if self._sending != before:
+            part.close()
+            raise EventError(f"{kind}: another event was sent while it was read")
         part.begin(self._on_file_end)
         part.last = not part.more and not response.trailers
         try:
@@ -514,23 +521,22 @@ class HttpExchange(Source):
             self._observe()
 
     def _send_trailers(self, message: Event) -> None:
+        checked = events.trailers_of(message)
+        more = bool(message.get("more_trailers"))
         if self._sending != _TRAILERS:
             raise EventError("http.response.trailers needs 'trailers': True in http.response.start, and all content")
-        checked = events.trailers_of(message)
         if self._held_trailers is None:
             self._held_trailers = []
         self._held_trailers.extend(checked)
-        if message.get("more_trailers", False):
+        if more:
             return
         self._set_sending(_DONE)
         self.stream.send_trailers(self._held_trailers if self.request.accepts_trailers else [])
         self._observe_here()
 
     def _send_early_hint(self, message: Event) -> None:
-        if self._sending > _HELD:
-            return  # the final head is out: too late for a hint, which is only advice
         hints = events.hints_of(message)
-        if hints:
+        if hints and self._sending <= _HELD:  # else the final head is out: too late for a hint, which is only advice
             self.stream.send_informational(103, hints)
 
     # -- states -----------------------------------------------------------------------------------------------------

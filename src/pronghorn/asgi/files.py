@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pronghorn.asgi.errors import EventError
+from pronghorn.wire.plain import plain_int, plain_str
 from pronghorn.wire.response import Response
 
 EVENTS = frozenset(("http.response.pathsend", "http.response.zerocopysend"))
@@ -79,22 +80,24 @@ class FilePart:
             self.fd = -1
 
 
-def part_of(message: dict[str, Any]) -> FilePart:
-    """Return what a pathsend or zerocopysend event asks for. Raises EventError, and OSError of opening the file."""
-    if message["type"] == "http.response.pathsend":
+def part_of(message: dict[str, Any], kind: str) -> FilePart:
+    """Return what ``message`` asks for, an event of that ``kind``. Raises EventError, and OSError of opening it."""
+    if kind == "http.response.pathsend":
         return _part_of_path(message.get("path"))
     return _part_of_file(message)
 
 
 def _part_of_path(path: Any) -> FilePart:
     """The specification wants an absolute path; a relative one is what frameworks pass on, and as good as for open."""
-    if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+    path = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
+    if not isinstance(path, str) or not plain_str(path):
         raise EventError(f"http.response.pathsend: 'path' must be a str, not {path!r:.60}")
+    path = plain_str(path)
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # that of a pipe would wait for a writer
     try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
-            raise EventError(f"http.response.pathsend: {os.fspath(path)!r:.200} is not a regular file")
+            raise EventError(f"http.response.pathsend: {path!r:.200} is not a regular file")
     except BaseException:
         os.close(fd)
         raise
@@ -131,6 +134,7 @@ def _number(message: dict[str, Any], key: str) -> int | None:
     value = message.get(key)
     if value is None:
         return None
-    if not isinstance(value, int) or not 0 <= value < 2**63:
+    plain = plain_int(value) if issubclass(type(value), int) else -1
+    if not 0 <= plain < 2**63:
         raise EventError(f"http.response.zerocopysend: {key!r} must be an int from 0, not {value!r:.40}")
-    return int(value)
+    return plain

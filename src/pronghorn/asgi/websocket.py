@@ -17,7 +17,7 @@ from pronghorn.asgi import awaitables
 from pronghorn.asgi.app_task import CLIENT_CLOSED_REQUEST
 from pronghorn.asgi.context import Context
 from pronghorn.asgi.errors import ClientDisconnected, EventError, came_of_disconnect, is_disconnect
-from pronghorn.asgi.events import as_bytes, as_dict
+from pronghorn.asgi.events import as_bytes, as_dict, kind_of
 from pronghorn.asgi.receive import receive, woken
 from pronghorn.asgi.scope import Endpoint, address_of, endpoint_of, websocket_scope
 from pronghorn.asgi.stream import Stream
@@ -446,6 +446,8 @@ class WebSocketExchange(WebSocketInput):
 
     def _send(self, message: Event) -> None:
         kind = message.get("type")
+        if type(kind) is not str and kind is not None:
+            kind = kind_of(message)
         if kind == "websocket.send":
             self._send_message(message)
             if self._verdict is not None and not self._queue:
@@ -460,12 +462,12 @@ class WebSocketExchange(WebSocketInput):
             raise EventError(f"Unknown event type {kind!r:.60}")
 
     def _send_message(self, message: Event) -> None:
+        text = message.get("text")
+        data = message.get("bytes")
         if self._state != _OPEN:
             if self._state < _OPEN:
                 raise EventError("websocket.send sent before websocket.accept")
             raise ClientDisconnected
-        text = message.get("text")
-        data = message.get("bytes")
         if (text is None) == (data is None):
             raise EventError("websocket.send needs exactly one of 'text' and 'bytes'")
         if text is None:
@@ -489,10 +491,6 @@ class WebSocketExchange(WebSocketInput):
         self.stream.send_data(payload, False)
 
     def _accept(self, message: Event) -> None:
-        if self._state >= _CLOSING:
-            raise ClientDisconnected
-        if self._state != _CONNECTING:
-            raise EventError("websocket.accept sent twice, or after the handshake was answered")
         settings = self._context.websockets
         deflate = ws_deflate.negotiate(self._handshake.extensions, _DEFLATE_RULES) if settings.compression else None
         try:
@@ -504,6 +502,11 @@ class WebSocketExchange(WebSocketInput):
             )
         except (TypeError, ValueError) as error:
             raise EventError(f"websocket.accept: {error}") from error
+        # Only now: reading the event may have run code of the application, which may have sent another.
+        if self._state >= _CLOSING:
+            raise ClientDisconnected
+        if self._state != _CONNECTING:
+            raise EventError("websocket.accept sent twice, or after the handshake was answered")
         self.status = CLIENT_CLOSED_REQUEST if self._peer_ended else 101
         self._is_answering = False
         self._stop_timer()
@@ -526,30 +529,31 @@ class WebSocketExchange(WebSocketInput):
         if self._state == _CONNECTING:
             self._refuse(403)
             return
+        code, reason = close_of(message)
         if self._state == _DENYING:
             raise EventError("websocket.close sent after websocket.http.response.start")
         if self._state != _OPEN:
             raise ClientDisconnected
-        code, reason = close_of(message)
         self._send_close(code, reason)
 
     def _deny(self, kind: str, message: Event) -> None:
         """The extension websocket.http.response: an ordinary response instead of the handshake's."""
         if kind.endswith("start"):
+            response = denial_of(message)
             if self._state != _CONNECTING:
                 raise EventError(f"{kind} sent after the handshake was answered")
-            self.response = denial_of(message)
+            self.response = response
             self.status = self.response.status
             self._set_state(_DENYING)
             return
-        if self._state != _DENYING or self.response is None:
-            if self._state >= _CLOSING:
-                raise ClientDisconnected
-            raise EventError(f"{kind} sent before websocket.http.response.start")
         data = message.get("body", b"")
         if type(data) is not bytes:
             data = as_bytes(data, f"{kind}: 'body'")
         end = not message.get("more_body")
+        if self._state != _DENYING or self.response is None:
+            if self._state >= _CLOSING:
+                raise ClientDisconnected
+            raise EventError(f"{kind} sent before websocket.http.response.start")
         if self._denial:
             self.stream.send_data(data, end)
         else:

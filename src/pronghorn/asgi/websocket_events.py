@@ -8,24 +8,27 @@ from __future__ import annotations
 from typing import Any
 
 from pronghorn.asgi.errors import EventError
+from pronghorn.asgi.events import status_of
 from pronghorn.wire import ws_writer
+from pronghorn.wire.plain import plain_int, plain_str
 from pronghorn.wire.response import Response
 
 
 def as_str(text: object) -> str:
     """Text of a subclass, which templates return to mark it as safe, as plain text."""
-    if isinstance(text, str):
-        return str.__str__(text)
-    raise EventError(f"websocket.send: 'text' must be str, not {type(text).__name__}")
+    try:
+        return plain_str(text)
+    except TypeError:
+        raise EventError(f"websocket.send: 'text' must be str, not {type(text).__name__}") from None
 
 
 def close_of(message: dict[str, Any]) -> tuple[int, str]:
     """Code and reason of websocket.close, which a close frame can carry."""
     code = message.get("code")
-    if code is None:
-        code = 1000
-    reason = message.get("reason") or ""
+    reason = message.get("reason")
     try:
+        code = 1000 if code is None else plain_int(code)
+        reason = "" if reason is None else plain_str(reason)
         ws_writer.close(code, reason)
     except (TypeError, ValueError, AttributeError) as error:
         raise EventError(f"websocket.close: {error}") from error
@@ -34,9 +37,7 @@ def close_of(message: dict[str, Any]) -> tuple[int, str]:
 
 def denial_of(message: dict[str, Any]) -> Response:
     """The head that websocket.http.response.start describes."""
-    status = message.get("status")
-    if not isinstance(status, int) or not 200 <= status <= 999:
-        raise EventError(f"{message['type']}: 'status' must be an int from 200 to 999, not {status!r:.40}")
+    status = status_of(message)
     try:
         return Response(status, message.get("headers") or ())
     except (TypeError, ValueError) as error:

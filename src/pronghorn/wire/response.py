@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pronghorn.wire import chars
+from pronghorn.wire.plain import plain_bytes
 
 _FIELD_NAME = chars.FIELD_NAME
 _FIELD_VALUE = chars.FIELD_VALUE
@@ -50,6 +51,8 @@ class Response:
                 name, value = pair
             except (TypeError, ValueError):
                 raise TypeError(f"header {pair!r:.80} is not a pair of bytes") from None
+            if type(name) is not bytes or type(value) is not bytes:
+                name, value = pair = _plain_field(name, value)
             check_field(name, value)
             if self._takes(name, value):
                 self.headers.append(pair if type(pair) is tuple else (name, value))
@@ -99,13 +102,22 @@ class Response:
         return self.status in (_NO_CONTENT, _NOT_MODIFIED, _RESET_CONTENT)
 
 
+def _plain_field(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+    try:
+        return plain_bytes(name), plain_bytes(value)
+    except TypeError:
+        raise _no_field(name, value) from None
+
+
+def _no_field(name: object, value: object) -> TypeError:
+    kinds = f"{type(name).__name__} and {type(value).__name__}"
+    return TypeError(f"header name and value must be bytes, not {kinds}: {name!r:.40}, {value!r:.40}")
+
+
 def check_field(name: bytes, value: bytes) -> int:
     """Raise TypeError or ValueError unless ``name: value`` may be sent as a field line."""
-    if not isinstance(name, bytes) or not isinstance(value, bytes):
-        raise TypeError(
-            f"header name and value must be bytes, not {type(name).__name__} and {type(value).__name__}: "
-            f"{name!r:.40}, {value!r:.40}"
-        )
+    if type(name) is not bytes or type(value) is not bytes:
+        name, value = _plain_field(name, value)
     buf = name
     table = _FIELD_NAME
     size = len(name)

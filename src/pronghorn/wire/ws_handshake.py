@@ -15,6 +15,7 @@ from hashlib import sha1
 from typing import NamedTuple
 
 from pronghorn.wire.errors import ProtocolError
+from pronghorn.wire.plain import plain_bytes, plain_str
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -228,6 +229,7 @@ def accept(
         response.append((b"connection", b"Upgrade"))
         response.append((b"sec-websocket-accept", accept_key(handshake.key)))
     if subprotocol is not None:
+        subprotocol = plain_str(subprotocol)
         if subprotocol not in handshake.subprotocols:
             offered = ", ".join(handshake.subprotocols) or "none"
             raise ValueError(f"subprotocol {subprotocol!r} was not offered (offered: {offered})")
@@ -235,16 +237,21 @@ def accept(
     if extension:
         response.append((b"sec-websocket-extensions", extension))
     for name, value in headers:
-        name = bytes(name).lower()
+        name = _plain(name).lower()
         if not _TOKEN.fullmatch(name):
             raise ValueError(f"header name {name!r} is not valid")
         if name in _NOT_FOR_APPLICATIONS:
             raise ValueError(f"header {name.decode('ascii')} is not for the application to set")
-        value = bytes(value)
+        value = _plain(value)
         if not _VALUE.fullmatch(value):
             raise ValueError(f"value of header {name.decode('ascii')} has a control character")
         response.append((name, value))
     return response
+
+
+def _plain(value: bytes) -> bytes:
+    """Part of an application's field, which may also come in another kind of buffer."""
+    return plain_bytes(value) if issubclass(type(value), bytes) else memoryview(value).tobytes()
 
 
 def accept_key(key: bytes) -> bytes:
