@@ -10,7 +10,7 @@ from email.utils import formatdate
 from typing import Any
 
 from pronghorn.acceptor import Acceptor
-from pronghorn.asgi.context import Context
+from pronghorn.asgi.context import Context, is_reentrant
 from pronghorn.defaultheaders import DefaultHeaders
 from pronghorn.droppedfields import DroppedFields
 from pronghorn.lifespan import Lifespan, LifespanFailed
@@ -204,6 +204,8 @@ class Server:
 
     def beat(self) -> None:
         """The worker's heartbeat, while it serves."""
+        if self.context.eager and is_reentrant(self._loop):  # since it began to serve
+            self.context.start_eagerly(False)
         if self._row is not None:
             self._row.beat(self._acceptor.load, self.context.requests)
 

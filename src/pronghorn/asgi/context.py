@@ -164,10 +164,11 @@ class Context:
     def start_eagerly(self, eager: bool) -> None:
         """Choose how applications are started: at once where Python can (3.12) and ``eager`` asks for it.
 
-        An application that set a task factory of its own keeps it. Call this when the loop is running.
+        An application that set a task factory of its own keeps it; where it made the loop re-entrant, as nest_asyncio
+        does, a task that starts at once would be entered within others. Call this when the loop is running.
         """
         is_default = self.loop.get_task_factory() is None
-        self.eager = eager and is_default and sys.version_info >= (3, 12)
+        self.eager = eager and is_default and sys.version_info >= (3, 12) and not is_reentrant(self.loop)
         self.names_context = is_default and sys.version_info >= (3, 11)
         self.create_task = functools.partial(asyncio.Task, loop=self.loop) if is_default else self.loop.create_task
 
@@ -189,3 +190,13 @@ def _nobody(peer: Address) -> bool:
 
 def _ignore() -> None:
     """No limit was set."""
+
+
+def is_reentrant(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether somebody has put a way of running of his own in the place of that of asyncio's loop."""
+    run: Any = type(loop).run_forever
+    return isinstance(loop, asyncio.BaseEventLoop) and getattr(run, "__module__", "") not in _LOOPS
+
+
+#: Modules of the standard library whose loops run as asyncio means them to.
+_LOOPS = ("asyncio.base_events", "asyncio.unix_events", "asyncio.selector_events", "asyncio.proactor_events")
