@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 import subprocess
 import sys
@@ -85,6 +86,10 @@ def test_what_was_not_answered_is_no_figure(wire: Any) -> None:
             answered.check(wire.AT_ONCE + 1, wire.CONTENT)
         with pytest.raises(RuntimeError, match="last write"):
             answered.check(wire.AT_ONCE, b"another content")
+
+        slow = wire.Wire(wire.hello, clock=itertools.count().__next__)  # one connection a turn: a second has passed
+        await slow.ask(wire.SMALL)
+        slow.check(wire.AT_ONCE, wire.CONTENT)
 
         begun = wire.Wire(answers_nothing, disconnect_grace_period=0)
         for connection in begun.connections:

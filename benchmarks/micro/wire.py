@@ -102,7 +102,8 @@ class Wire:
         for connection in self.connections:
             connection.data_received(data)
         await asyncio.sleep(0)
-        while self.context.tasks:  # never where tasks start eagerly
+        # Tasks only where they do not start eagerly; connections of which some were put off only on a busy machine.
+        while self.context.tasks or self.context.requests % AT_ONCE:
             await asyncio.sleep(0)
 
     def check(self, requests: int, end: bytes) -> None:
